@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * A machine runs bodies on CPUs of its own. It knows nothing of intervals; what runs on it does not
+ * know which machine it is.
+ */
+#ifndef CLV_MACHINE_H
+#define CLV_MACHINE_H
+
+#include "../bench.h"
+#include "../../lib/topology.h"
+
+struct clv_plan {
+	unsigned threads;
+	const unsigned *cpu_index; /* [threads], in machine->topology */
+	uint64_t warm_ns, window_ns;
+	uint32_t *phase;
+	void (*body)(void *arg, unsigned worker);
+	void *arg;
+};
+
+struct clv_machine {
+	const char *name;
+	bool simulated;
+	const char *topology_source; /* for cleave_env_options; NULL: this machine */
+	const struct clv_topology *topology;
+	const struct clv_bench *bench;
+	/*
+	 * Start every body on its CPU, move the phase through warm-up and window, join them. A
+	 * binding that did not hold, or was lost by the end, is an error: no body's figures count.
+	 * Returns: 0; negative errno with a line in error.
+	 */
+	int (*run)(struct clv_machine *machine, const struct clv_plan *plan,
+		   struct cleave_error *error);
+	void (*close)(struct clv_machine *machine);
+};
+
+struct clv_machine_info {
+	const char *name;
+	const char *summary;
+	bool simulated;
+};
+const struct clv_machine_info *clv_machine_info_at(unsigned i);
+
+/* name: "host", or NULL for it. Returns: 0; -ENOENT no such machine, -ENOMEM, -EINVAL. */
+int clv_machine_open(struct clv_machine **machine, const char *name, struct cleave_error *error);
+
+#endif

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cleave/cleave.h>
+
+#include "cli.h"
+#include "commands.h"
+
+static const struct {
+	const char *name;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+} command[] = {
+	{ "list", "what designs can be made of, and what they can be run on", clv_cmd_list },
+	{ "run", "measure designs under a workload, validated", clv_cmd_run },
+	{ "topo", "show a machine and where threads would be placed on it", clv_cmd_topo },
+};
+
+enum { COMMANDS = sizeof(command) / sizeof(command[0]) };
+
+/*
+ * A standard descriptor that is closed would be given to the next file opened, and what is printed
+ * would go into it. Hold its place by what cannot be written to, or for input, read.
+ */
+static void claim_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+	}
+}
+
+static void print_help(FILE *out)
+{
+	fputs("Usage: cleave COMMAND [OPTION...]\n"
+	      "Interval containers for many cores, compared.\n\n", out);
+	for (unsigned i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-8s %s\n", command[i].name, command[i].summary);
+	fputs("\n  --help, --version; each command has a --help of its own\n", out);
+}
+
+int main(int argc, char **argv)
+{
+	claim_descriptors();
+	/* A limit on the size of files is an error like a full disk, not an end without a word. */
+	signal(SIGXFSZ, SIG_IGN);
+	if (argc < 2) {
+		clv_cli_error("no command: see cleave --help");
+		return CLV_EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+		print_help(stdout);
+		return clv_cli_finish(CLV_EXIT_OK);
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("cleave %s\n", cleave_version());
+		return clv_cli_finish(CLV_EXIT_OK);
+	}
+	for (unsigned i = 0; i < COMMANDS; i++) {
+		if (!strcmp(argv[1], command[i].name))
+			return command[i].run(argc - 1, argv + 1);
+	}
+	clv_cli_error("unknown command '%s': see cleave --help", argv[1]);
+	return CLV_EXIT_USAGE;
+}

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * struct clv_bench: opens the maps and fills them, hands out the worker loop, checks and sums up.
+ * One thread calls all of it but the bodies.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/env.h"
+#include "../lib/error.h"
+#include "../lib/map.h"
+#include "check.h"
+#include "workloads/workload.h"
+
+/* A walk's share of operations; beyond it so many walks come to an op that a step takes seconds. */
+#define WALKS_MAX 0.999999
+
+#define CLV_WORKLOAD(name) extern const struct clv_workload clv_workload_##name;
+#include "workloads/registry.def"
+#undef CLV_WORKLOAD
+
+static const struct clv_workload *const workloads[] = {
+#define CLV_WORKLOAD(name) &clv_workload_##name,
+#include "workloads/registry.def"
+#undef CLV_WORKLOAD
+	NULL,
+};
+
+const struct clv_workload *clv_workload_at(unsigned i)
+{
+	return i < sizeof(workloads) / sizeof(workloads[0]) ? workloads[i] : NULL;
+}
+
+static const struct clv_workload_info *workload_at(unsigned i)
+{
+	const struct clv_workload *workload = clv_workload_at(i);
+	return workload ? &workload->info : NULL;
+}
+
+/* ---- opening ---- */
+
+static int no_memory(struct cleave_error *error)
+{
+	return clv_error(error, -ENOMEM, "run: out of memory");
+}
+
+static int check_config(const struct clv_run_config *config, struct cleave_error *error)
+{
+	if (!config->threads)
+		return clv_error(error, -EINVAL, "no threads: %s", config->workload);
+	/* Written so that what is no number is refused. */
+	if (!(config->walks >= 0 && config->walks <= WALKS_MAX))
+		return clv_error(error, -EINVAL, "share of walks not within 0 and %g: %g",
+				 WALKS_MAX, config->walks);
+	return 0;
+}
+
+static const struct clv_workload *find_workload(const char *name)
+{
+	for (unsigned i = 0; workloads[i]; i++) {
+		if (!strcmp(workloads[i]->info.name, name))
+			return workloads[i];
+	}
+	return NULL;
+}
+
+static int make_worker(struct clv_run *run, unsigned i, struct cleave_error *error)
+{
+	const struct clv_topology *topology = run->env->topology;
+	int cpu = run->config.cpu[i];
+	int index = clv_topology_index(topology, cpu);
+	if (index < 0)
+		return clv_error(error, -ERANGE, "no such CPU: %d", cpu);
+	int node = (int)topology->node_os[topology->cpu[index].node];
+	struct clv_worker *worker =
+		cleave_alloc(sizeof(*worker), _Alignof(struct clv_worker), node);
+	if (!worker)
+		return no_memory(error);
+	run->worker[i] = worker;
+	worker->run = run;
+	worker->index = i;
+	worker->cpu = cpu;
+	worker->node = node;
+	worker->phase = CLV_PHASE_WARM;
+	worker->random = clv_seed(run->config.seed, CLV_STREAM_OPS, i);
+	worker->sample_random = clv_seed(run->config.seed, CLV_STREAM_SAMPLES, i);
+	/* So that not all workers walk at once. */
+	worker->walk_due = (uint32_t)clv_seed(run->config.seed, CLV_STREAM_START, i);
+	if (run->config.sample_every) {
+		worker->latency = cleave_alloc(sizeof(*worker->latency), CLV_CACHE_LINE, node);
+		if (!worker->latency)
+			return no_memory(error);
+	}
+	return 0;
+}
+
+static bool one_thread_only(const struct cleave_map *map)
+{
+	for (unsigned i = 0; i < sizeof(map->design.lock) / sizeof(map->design.lock[0]); i++) {
+		const struct clv_lock_type *type = map->design.lock[i].type;
+		if (type && (type->flags & CLV_LOCK_ONE_THREAD))
+			return true;
+	}
+	return false;
+}
+
+/* Can this workload run on maps of this design? */
+static int check_design(const struct clv_run *run, struct cleave_error *error)
+{
+	const struct cleave_map *map = run->map[0];
+	const char *design = cleave_design(map);
+	if (run->config.threads > 1 && one_thread_only(map))
+		return clv_error(error, -EINVAL, "lock none is for one thread, not %u: %s",
+				 run->config.threads, design);
+	if (cleave_last_max(map) < run->last_page)
+		return clv_error(error, -ENOTSUP, "workload %s needs pages up to %llu: %s",
+				 run->config.workload, (unsigned long long)run->last_page, design);
+	unsigned missing = run->workload->needs & ~cleave_keeps(map);
+	if (missing && !run->sink)
+		return clv_error(error, -ENOTSUP, "workload %s needs C%d kept: %s",
+				 run->config.workload, __builtin_ffs((int)missing), design);
+	return 0;
+}
+
+static int open_maps(struct clv_run *run, struct cleave_error *error)
+{
+	run->map = cleave_alloc(CLV_RUN_MAPS_MAX * sizeof(*run->map), CLV_CACHE_LINE, -1);
+	if (!run->map)
+		return no_memory(error);
+	for (unsigned i = 0; i < run->maps; i++) {
+		int code = cleave_open(&run->map[i], run->env, run->config.design, error);
+		if (code) {
+			run->map[i] = NULL;
+			return code;
+		}
+	}
+	const struct cleave_map *map = run->map[0];
+	unsigned flags = map->structure->flags;
+	run->sink = flags & CLEAVE_SINK;
+	run->defers = cleave_defers(map);
+	/* Where walks take no lock, bounds may change between its own look and the visitor's. */
+	run->checks_visits = !(flags & CLEAVE_WALKS_UNLOCKED && run->workload->changes);
+	size_t align = cleave_entry_align(map), bytes = cleave_entry_size(map);
+	run->tail_offset = (bytes + _Alignof(struct clv_entry_tail) - 1) &
+			   ~(_Alignof(struct clv_entry_tail) - 1);
+	if (run->defers)
+		bytes = run->tail_offset + sizeof(struct clv_entry_tail);
+	run->entry_bytes = (bytes + align - 1) & ~(align - 1);
+	return check_design(run, error);
+}
+
+/* ---- filling ---- */
+
+static int make_held(const struct clv_worker *worker, struct clv_held *held, bool standing)
+{
+	const struct clv_run *run = worker->run;
+	size_t align = cleave_entry_align(run->map[0]);
+	uint64_t count = held->count;
+	held->count = 0;
+	if (!count)
+		return 0;
+	held->slot = cleave_alloc(count * sizeof(*held->slot), CLV_CACHE_LINE, worker->node);
+	held->map_of = cleave_alloc(count, CLV_CACHE_LINE, worker->node);
+	held->entries = cleave_alloc(count * run->entry_bytes, align, worker->node);
+	held->count = count;
+	if (!held->slot || !held->map_of || !held->entries)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < count; i++) {
+		unsigned map = 0;
+		held->slot[i].entry = (struct cleave_entry *)(held->entries + i * run->entry_bytes);
+		held->slot[i].range = run->workload->initial(worker, standing, i, &map);
+		held->map_of[i] = (uint8_t)map;
+	}
+	return 0;
+}
+
+static void free_held(const struct clv_run *run, struct clv_held *held)
+{
+	if (held->slot)
+		cleave_free(held->slot, held->count * sizeof(*held->slot));
+	if (held->map_of)
+		cleave_free(held->map_of, held->count);
+	if (held->entries)
+		cleave_free(held->entries, held->count * run->entry_bytes);
+}
+
+/* Slot i of the worker's, if he has one and holds something in it. */
+static int put_in(struct clv_run *run, struct cleave_thread *thread, struct clv_worker *worker,
+		  struct clv_held *held, uint64_t i)
+{
+	if (i >= held->count || clv_range_is_none(held->slot[i].range))
+		return 0;
+	int code = cleave_thread_set_cpu(thread, worker->cpu);
+	if (!code)
+		code = cleave_insert(run->map[held->map_of[i]], thread, held->slot[i].entry,
+				     held->slot[i].range.start, held->slot[i].range.last);
+	run->at_start += !code;
+	return code;
+}
+
+/* In turns, so that no one's intervals lie together among those that are equal. */
+static int put_all_in(struct clv_run *run, struct cleave_thread *thread)
+{
+	unsigned threads = run->config.threads;
+	uint64_t most = 0;
+	int code = 0;
+	for (unsigned i = 0; i < threads; i++) {
+		const struct clv_worker *worker = run->worker[i];
+		uint64_t more = worker->held.count > worker->standing.count ?
+					worker->held.count : worker->standing.count;
+		most = more > most ? more : most;
+	}
+	for (uint64_t j = 0; j < most; j++) {
+		for (unsigned i = 0; i < threads && !code; i++) {
+			struct clv_worker *worker = run->worker[i];
+			code = put_in(run, thread, worker, &worker->standing, j);
+			if (!code)
+				code = put_in(run, thread, worker, &worker->held, j);
+		}
+	}
+	return code;
+}
+
+static int fill(struct clv_run *run, struct cleave_error *error)
+{
+	struct cleave_thread *thread;
+	for (unsigned i = 0; i < run->config.threads; i++) {
+		struct clv_worker *worker = run->worker[i];
+		worker->defers = run->defers;
+		if (make_held(worker, &worker->held, false) ||
+		    make_held(worker, &worker->standing, true) ||
+		    (run->workload->begin && run->workload->begin(worker)))
+			return no_memory(error);
+	}
+	int code = cleave_thread_begin(&thread, run->env, run->config.cpu[0]);
+	if (code)
+		return clv_error(error, code, "run: %s", strerror(-code));
+	code = put_all_in(run, thread);
+	cleave_thread_end(thread);
+	return code ? clv_error(error, code, "%s: filling the maps: %s", run->config.design,
+				strerror(-code)) : 0;
+}
+
+static void close_run(struct clv_run *run)
+{
+	for (unsigned i = 0; i < run->maps && run->map; i++) {
+		if (run->map[i])
+			cleave_close(run->map[i]);
+	}
+	if (run->map)
+		cleave_free(run->map, CLV_RUN_MAPS_MAX * sizeof(*run->map));
+	for (unsigned i = 0; i < run->config.threads && run->worker; i++) {
+		struct clv_worker *worker = run->worker[i];
+		if (!worker)
+			continue;
+		if (run->workload->end)
+			run->workload->end(worker);
+		free_held(run, &worker->held);
+		free_held(run, &worker->standing);
+		for (struct clv_entry_chunk *chunk = worker->chunks, *next; chunk; chunk = next) {
+			next = chunk->next;
+			cleave_free(chunk, chunk->bytes);
+		}
+		if (worker->latency)
+			cleave_free(worker->latency, sizeof(*worker->latency));
+		cleave_free(worker, sizeof(*worker));
+	}
+	if (run->worker)
+		cleave_free(run->worker, run->config.threads * sizeof(*run->worker));
+	if (run->state && run->workload->close)
+		run->workload->close(run);
+	if (run->env)
+		cleave_env_close(run->env);
+	cleave_free(run, sizeof(*run));
+}
+
+static int open_parts(struct clv_run *run, struct cleave_error *error)
+{
+	const struct clv_run_config *config = &run->config;
+	const struct cleave_env_options options = { .topology = config->topology };
+	int code = cleave_env_open(&run->env, &options, error);
+	if (code) {
+		run->env = NULL;
+		return code;
+	}
+	run->worker = cleave_alloc(config->threads * sizeof(*run->worker), CLV_CACHE_LINE, -1);
+	if (!run->worker)
+		return no_memory(error);
+	for (unsigned i = 0; i < config->threads; i++) {
+		code = make_worker(run, i, error);
+		if (code)
+			return code;
+	}
+	run->walk_rate = (uint64_t)(config->walks / (1 - config->walks) * 0x1p32);
+	code = run->workload->open(run, error);
+	if (!code)
+		code = open_maps(run, error);
+	if (!code)
+		code = fill(run, error);
+	return code;
+}
+
+/* The least mean cost of a reading over some rounds: an interruption only ever adds. */
+static uint64_t clock_cost_ns(void)
+{
+	enum { ROUNDS = 20, READINGS = 50 };
+	uint64_t least_ns = UINT64_MAX;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t begin_ns = clv_now_ns(), now_ns = begin_ns;
+		for (unsigned i = 0; i < READINGS; i++)
+			now_ns = clv_now_ns();
+		if (now_ns - begin_ns < least_ns)
+			least_ns = now_ns - begin_ns;
+	}
+	return (least_ns + READINGS / 2) / READINGS;
+}
+
+static int open_run(struct clv_run **run, const struct clv_run_config *config,
+		    struct cleave_error *error)
+{
+	const struct clv_workload *workload = find_workload(config->workload);
+	if (!workload)
+		return clv_error(error, -ENOENT, "no such workload: %s", config->workload);
+	int code = check_config(config, error);
+	if (code)
+		return code;
+	struct clv_run *made = cleave_alloc(sizeof(*made), _Alignof(struct clv_run), -1);
+	if (!made)
+		return no_memory(error);
+	made->config = *config;
+	made->workload = workload;
+	made->phase = CLV_PHASE_WARM;
+	if (config->sample_every)
+		made->clock_ns = clock_cost_ns();
+	code = open_parts(made, error);
+	if (code)
+		close_run(made);
+	else
+		*run = made;
+	return code;
+}
+
+static uint32_t *phase_of(struct clv_run *run)
+{
+	return &run->phase;
+}
+
+/* ---- finishing ---- */
+
+static void sum_up(const struct clv_run *run, struct clv_run_result *result)
+{
+	for (unsigned i = 0; i < run->config.threads; i++) {
+		const struct clv_worker *worker = run->worker[i];
+		const struct clv_done *a = &worker->before, *b = &worker->after;
+		result->worker[i] = (struct clv_worker_counts){
+			.ops = b->inserts - a->inserts + b->removes - a->removes + b->changes -
+			       a->changes,
+			.walks = b->walks - a->walks,
+			.batches = b->batches - a->batches,
+			.visits = b->visits - a->visits,
+			.execs = b->execs - a->execs,
+			.elapsed_ns = worker->end_ns - worker->begin_ns,
+		};
+		if (!run->sink)
+			result->checked_ops += worker->done.inserts + worker->done.removes +
+					       worker->done.changes;
+		result->sampled += worker->sampled.count;
+		result->sampled_ns += worker->sampled.ns;
+		result->sampled_wait_ns += worker->sampled.wait_ns;
+		result->sampled_hold_ns += worker->sampled.hold_ns;
+		if (worker->latency)
+			clv_histogram_merge(result->latency, worker->latency);
+	}
+	for (unsigned i = 0; i < run->maps; i++)
+		result->map_bytes += cleave_memory(run->map[i]);
+}
+
+static int finish(struct clv_run *run, struct clv_run_result *result)
+{
+	memset(result, 0, sizeof(*result));
+	result->worker = calloc(run->config.threads, sizeof(*result->worker));
+	result->latency = calloc(1, sizeof(*result->latency));
+	int code = result->worker && result->latency ? 0 : -ENOMEM;
+	if (!code)
+		code = clv_check_run(run, result);
+	if (code) {
+		free(result->worker);
+		free(result->latency);
+		memset(result, 0, sizeof(*result));
+		return code;
+	}
+	snprintf(result->design, sizeof(result->design), "%s", cleave_design(run->map[0]));
+	result->keeps = cleave_keeps(run->map[0]);
+	result->subsets = cleave_subsets(run->map[0]);
+	result->clock_ns = run->clock_ns;
+	sum_up(run, result);
+	return 0;
+}
+
+const struct clv_bench clv_bench_native = {
+	.open = open_run,
+	.phase = phase_of,
+	.body = clv_worker_body,
+	.finish = finish,
+	.close = close_run,
+	.workload_at = workload_at,
+};

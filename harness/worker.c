@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * The worker loop, for every workload and machine: look at the phase, take a step. What is counted
+ * is whole steps, from the first that begins after the worker has seen the window open to the last
+ * that began before it saw it close, over the time between these two by the worker's own clock.
+ *
+ * Sampling. One of sample_every batches and walks is timed, and has the library time its locks;
+ * which ones is drawn from the seed and the worker's number alone, so it is the same for every
+ * design. Between samples no clock is read. Samples outside the window are taken and dropped, so
+ * that warm-up and window do the same.
+ */
+#include "worker.h"
+
+#include <errno.h>
+
+#include "workloads/workload.h"
+
+#define POOL_CHUNK 64
+
+static uint64_t mix(uint64_t z)
+{
+	z += 0x9e3779b97f4a7c15u;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+uint64_t clv_seed(uint64_t seed, enum clv_stream stream, unsigned worker)
+{
+	return mix(mix(seed) ^ ((uint64_t)stream << 32) ^ worker);
+}
+
+/* ---- entries of designs that defer ---- */
+
+static struct clv_entry_tail *tail_of(const struct clv_run *run, struct cleave_entry *entry)
+{
+	return (struct clv_entry_tail *)((unsigned char *)entry + run->tail_offset);
+}
+
+static void into_pool(struct clv_worker *worker, struct clv_entry_tail *tail)
+{
+	tail->next = worker->pool;
+	worker->pool = tail;
+}
+
+/* Runs on the worker's own thread, from one of its later calls. */
+static void unseen(struct cleave_deferred *deferred)
+{
+	struct clv_entry_tail *tail =
+		cleave_container_of(deferred, struct clv_entry_tail, deferred);
+	into_pool(tail->worker, tail);
+}
+
+void clv_worker_defer(struct clv_worker *worker, struct cleave_map *map, struct clv_slot *slot)
+{
+	struct clv_entry_tail *tail = tail_of(worker->run, slot->entry);
+	slot->entry = NULL;
+	tail->worker = worker;
+	cleave_defer(map, worker->thread, &tail->deferred, unseen);
+}
+
+static bool grow_pool(struct clv_worker *worker)
+{
+	const struct clv_run *run = worker->run;
+	size_t align = cleave_entry_align(run->map[0]);
+	size_t head = (sizeof(struct clv_entry_chunk) + align - 1) / align * align;
+	size_t bytes = head + POOL_CHUNK * run->entry_bytes;
+	struct clv_entry_chunk *chunk = cleave_alloc(bytes, align, worker->node);
+	if (!chunk)
+		return false;
+	chunk->next = worker->chunks;
+	chunk->bytes = bytes;
+	worker->chunks = chunk;
+	for (size_t i = POOL_CHUNK; i-- > 0;) {
+		unsigned char *entry = (unsigned char *)chunk + head + i * run->entry_bytes;
+		into_pool(worker, tail_of(run, (struct cleave_entry *)entry));
+	}
+	return true;
+}
+
+struct cleave_entry *clv_worker_take(struct clv_worker *worker)
+{
+	if (!worker->pool && !grow_pool(worker))
+		return NULL;
+	struct clv_entry_tail *tail = worker->pool;
+	worker->pool = tail->next;
+	return (struct cleave_entry *)((unsigned char *)tail - worker->run->tail_offset);
+}
+
+/* ---- batches and walks ---- */
+
+/* 1 to 2 * sample_every - 1, so sample_every on average; never, if that is 0. */
+static uint64_t draw_sample(struct clv_worker *worker)
+{
+	uint64_t every = worker->run->config.sample_every;
+	if (!every)
+		return UINT64_MAX;
+	return 1 + clv_scale((uint32_t)(clv_random(&worker->sample_random) >> 32), 2 * every - 1);
+}
+
+/* Without the readings of the clock that it contains. */
+static uint64_t less_clock(const struct clv_worker *worker, uint64_t ns, uint64_t readings)
+{
+	uint64_t cost_ns = readings * worker->run->clock_ns;
+	return ns > cost_ns ? ns - cost_ns : 0;
+}
+
+/*
+ * An interval between two readings contains one. A timed acquisition reads twice, the last release
+ * once; a further acquisition has its first reading inside the hold. Returns: ns, corrected.
+ */
+static uint64_t keep_sample(struct clv_worker *worker, const struct cleave_times *times,
+			    uint64_t ns)
+{
+	uint64_t locks = times->acquired;
+	ns = less_clock(worker, ns, 1 + 2 * locks + (locks > 0));
+	worker->sampled.count++;
+	worker->sampled.ns += ns;
+	worker->sampled.wait_ns += less_clock(worker, times->wait_ns, locks);
+	worker->sampled.hold_ns += less_clock(worker, times->hold_ns, locks);
+	return ns;
+}
+
+int clv_worker_apply_timed(struct clv_worker *worker, struct cleave_map *map,
+			   const struct cleave_op *ops, unsigned count)
+{
+	struct cleave_times times = { 0, 0, 0 };
+	worker->until_sample = draw_sample(worker);
+	cleave_thread_time(worker->thread, &times);
+	uint64_t begin_ns = clv_now_ns();
+	int code = cleave_apply(map, worker->thread, ops, count);
+	uint64_t ns = clv_now_ns() - begin_ns;
+	cleave_thread_time(worker->thread, NULL);
+	if (worker->phase == CLV_PHASE_MEASURE)
+		clv_histogram_add(worker->latency, keep_sample(worker, &times, ns));
+	return code;
+}
+
+struct look {
+	struct clv_worker *worker;
+	struct cleave_map *map;
+	uint64_t page;
+};
+
+static int look_at(struct cleave_entry *entry, void *arg)
+{
+	struct look *look = arg;
+	struct clv_worker *worker = look->worker;
+	uint64_t start, last;
+	cleave_bounds(look->map, entry, &start, &last);
+	worker->done.visits++;
+	if (__builtin_expect((look->page < start || look->page > last) &&
+			     worker->run->checks_visits, 0)) {
+		if (!worker->bad_visits++)
+			worker->bad_visit = (struct clv_bad_visit){ look->page, start, last };
+	}
+	return 0;
+}
+
+int clv_worker_walk(struct clv_worker *worker)
+{
+	const struct clv_run *run = worker->run;
+	struct cleave_map *map = run->map[run->walk_map];
+	uint64_t page = clv_scale((uint32_t)(clv_random(&worker->random) >> 32), run->walk_pages);
+	struct look look = { worker, map, page };
+	worker->walk_due -= UINT64_C(1) << 32;
+	worker->done.walks++;
+	worker->done.batches++;
+	if (--worker->until_sample)
+		return cleave_walk(map, worker->thread, page, page, 0, look_at, &look);
+	struct cleave_times times = { 0, 0, 0 };
+	worker->until_sample = draw_sample(worker);
+	cleave_thread_time(worker->thread, &times);
+	uint64_t begin_ns = clv_now_ns();
+	int code = cleave_walk(map, worker->thread, page, page, 0, look_at, &look);
+	uint64_t ns = clv_now_ns() - begin_ns;
+	cleave_thread_time(worker->thread, NULL);
+	if (worker->phase == CLV_PHASE_MEASURE)
+		keep_sample(worker, &times, ns);
+	return code;
+}
+
+/* ---- the loop ---- */
+
+/* The phase has moved. Returns: whether to go on. */
+static bool turn(struct clv_worker *worker, uint32_t phase)
+{
+	uint32_t was = worker->phase;
+	worker->phase = phase;
+	if (phase == CLV_PHASE_MEASURE) {
+		worker->before = worker->done;
+		worker->begin_ns = clv_now_ns();
+	} else if (was == CLV_PHASE_MEASURE) {
+		worker->end_ns = clv_now_ns();
+		worker->after = worker->done;
+	}
+	return phase != CLV_PHASE_STOP;
+}
+
+void clv_worker_body(void *arg, unsigned index)
+{
+	struct clv_run *run = arg;
+	struct clv_worker *worker = run->worker[index];
+	int (*step)(struct clv_worker *) = run->workload->step;
+
+	worker->failed = cleave_thread_begin(&worker->thread, run->env, worker->cpu);
+	if (worker->failed)
+		return;
+	worker->until_sample = draw_sample(worker);
+	for (;;) {
+		/* Relaxed: the word stands for nothing but itself. */
+		uint32_t phase = __atomic_load_n(&run->phase, __ATOMIC_RELAXED);
+		if (__builtin_expect(phase != worker->phase, 0) && !turn(worker, phase))
+			break;
+		worker->failed = step(worker);
+		if (__builtin_expect(worker->failed, 0))
+			break;
+	}
+	cleave_thread_end(worker->thread);
+	worker->thread = NULL;
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Exec storm: every worker is a copy of one program that executes itself without end, as recorded
+ * in a schedule (schedule.h). Each file of the schedule is a map. A step is one section: wait the
+ * gap, then do the section's operations as one batch on the copy's own intervals.
+ *
+ * What is in the maps: what each copy holds when an exec begins; and on the schedule's main file,
+ * libc.so.6, standing intervals, so that with the copies at rest config.population are there. These
+ * are what other processes have of it: the ranges at rest, a process at a time, from the workers'
+ * CPUs in turn.
+ *
+ * Gaps. The copy waits the gap from the end of the section before to the start of the next, busy on
+ * its CPU as the program was. A recorded gap contains the section before, which took 0.2 us on the
+ * recording machine: 1 % of the mean gap. So that copies do not march in step, each takes some
+ * number of its first sections, drawn from the seed, without a gap.
+ *
+ * The other lock: once an exec, behind its last section, one lock for all copies is held for
+ * config.other_lock_ns; it stands for whatever else is global in an exec.
+ */
+#include <errno.h>
+
+#include "../../lib/env.h"
+#include "../../lib/error.h"
+#include "../../lib/locks/lock.h"
+#include "schedule.h"
+#include "workload.h"
+
+struct section {
+	uint64_t gap_ns;
+	uint32_t map;
+	uint32_t first_op, ops;
+	uint32_t inserts, removes, changes;
+};
+
+/* Constant during the run, but for the lock. */
+struct program {
+	size_t bytes;
+	unsigned sections, slots, section_ops_max;
+	bool moves; /* is next_slot anything but i to i? */
+	struct section *section;
+	struct clv_schedule_op *op;
+	unsigned *next_slot;
+	const struct clv_lock_type *other_type;
+	void *other;
+	uint64_t other_ns;
+};
+
+/* A worker's place in the program. */
+struct copy {
+	size_t bytes;
+	unsigned section;
+	unsigned hurry; /* sections still to take without a gap */
+	uint64_t until_ns; /* end of the gap it is in; 0: in none */
+	struct clv_slot *scratch; /* [slots] */
+	struct cleave_op op[];	  /* [section_ops_max] */
+};
+
+_Static_assert(CLV_SCHEDULE_FILES_MAX <= CLV_RUN_MAPS_MAX, "each file is a map");
+
+/* ---- setting up ---- */
+
+static int check(const struct clv_run *run, struct cleave_error *error)
+{
+	const struct clv_run_config *config = &run->config;
+	const struct clv_schedule *schedule = config->schedule;
+	if (!schedule)
+		return clv_error(error, -EINVAL, "no schedule: %s", config->workload);
+	if (config->think_given && config->think_ns && !schedule->cycle_ns)
+		return clv_error(error, -EINVAL,
+				 "the schedule has no gaps to scale: %s", config->workload);
+	if (config->think_given && config->think_ns > 1000000000000u)
+		return clv_error(error, -EINVAL, "mean gap of more than 1000 s: %s",
+				 config->workload);
+	const char *file = schedule->file[schedule->main_file].name;
+	if (config->population / config->threads < schedule->rest_count)
+		return clv_error(error, -EINVAL,
+				 "population %llu is less than the %u at rest of %s in each of %u "
+				 "copies: %s", (unsigned long long)config->population,
+				 schedule->rest_count, file, config->threads, config->workload);
+	if (config->population > UINT32_MAX)
+		return clv_error(error, -EINVAL, "population of more than 2^32: %s",
+				 config->workload);
+	return 0;
+}
+
+/*
+ * Standing intervals come in processes of rest_count, the last maybe of fewer; process p is that of
+ * worker p % threads.
+ */
+static void count_slots(struct clv_run *run)
+{
+	const struct clv_run_config *config = &run->config;
+	const struct clv_schedule *schedule = config->schedule;
+	uint64_t each = schedule->rest_count, threads = config->threads;
+	uint64_t standing = config->population - each * threads;
+	uint64_t whole = standing / each, part = standing % each;
+	for (unsigned i = 0; i < threads; i++) {
+		struct clv_worker *worker = run->worker[i];
+		worker->held.count = schedule->slots;
+		worker->standing.count = each * (whole / threads + (i < whole % threads)) +
+					 (i == whole % threads ? part : 0);
+	}
+}
+
+/* Gaps that sum up to think_ns * sections, with the schedule's proportions. */
+static void scale_gaps(struct program *program, const struct clv_schedule *schedule,
+		       const struct clv_run_config *config)
+{
+	__uint128_t whole_ns = schedule->cycle_ns;
+	if (config->think_given)
+		whole_ns = (__uint128_t)config->think_ns * schedule->sections;
+	uint64_t recorded_ns = 0, before_ns = 0;
+	for (unsigned i = 0; i < program->sections; i++) {
+		recorded_ns += schedule->section[i].gap_ns;
+		uint64_t ns = schedule->cycle_ns ?
+				      (uint64_t)(whole_ns * recorded_ns / schedule->cycle_ns) : 0;
+		program->section[i].gap_ns = ns - before_ns;
+		before_ns = ns;
+	}
+}
+
+static void copy_section(struct program *program, const struct clv_schedule *schedule, unsigned i)
+{
+	const struct clv_schedule_section *from = &schedule->section[i];
+	struct section *to = &program->section[i];
+	*to = (struct section){ .map = from->file, .first_op = from->first_op, .ops = from->ops };
+	for (unsigned j = 0; j < from->ops; j++) {
+		const struct clv_schedule_op *op = &schedule->op[from->first_op + j];
+		program->op[from->first_op + j] = *op;
+		to->removes += op->kind == CLEAVE_REMOVE;
+		to->changes += op->kind == CLEAVE_CHANGE;
+	}
+	to->inserts = to->ops - to->removes - to->changes;
+}
+
+static int make_other_lock(struct program *program, struct clv_run *run,
+			   struct cleave_error *error)
+{
+	const struct clv_lock_args none = { 0 };
+	const struct clv_lock_type *type = clv_lock_type_find("mutex", 5);
+	program->other_ns = run->config.other_lock_ns;
+	if (!program->other_ns)
+		return 0;
+	void *lock = cleave_alloc(type->size_bytes, CLV_CACHE_LINE, -1);
+	int code = lock ? 0 : clv_error(error, -ENOMEM, "exec: out of memory");
+	if (!code && type->init)
+		code = type->init(lock, run->env, &none, error);
+	if (code && lock)
+		cleave_free(lock, type->size_bytes);
+	if (!code) {
+		program->other_type = type;
+		program->other = lock;
+	}
+	return code;
+}
+
+/* One block: the program, its sections, ops and next_slot behind it. */
+static struct program *make_program(const struct clv_schedule *schedule)
+{
+	size_t section_bytes = schedule->sections * sizeof(struct section);
+	size_t op_bytes = schedule->ops * sizeof(struct clv_schedule_op);
+	size_t bytes = sizeof(struct program) + section_bytes + op_bytes +
+		       schedule->slots * sizeof(unsigned);
+	struct program *program = cleave_alloc(bytes, CLV_CACHE_LINE, -1);
+	if (!program)
+		return NULL;
+	unsigned char *at = (unsigned char *)(program + 1);
+	program->bytes = bytes;
+	program->sections = schedule->sections;
+	program->slots = schedule->slots;
+	program->section_ops_max = schedule->section_ops_max;
+	program->section = (struct section *)at;
+	program->op = (struct clv_schedule_op *)(at + section_bytes);
+	program->next_slot = (unsigned *)(at + section_bytes + op_bytes);
+	for (unsigned i = 0; i < program->sections; i++)
+		copy_section(program, schedule, i);
+	for (unsigned i = 0; i < program->slots; i++) {
+		program->next_slot[i] = schedule->next_slot[i];
+		program->moves |= program->next_slot[i] != i;
+	}
+	return program;
+}
+
+static void close(struct clv_run *run)
+{
+	struct program *program = run->state;
+	if (program->other) {
+		if (program->other_type->fini)
+			program->other_type->fini(program->other);
+		cleave_free(program->other, program->other_type->size_bytes);
+	}
+	cleave_free(program, program->bytes);
+	run->state = NULL;
+}
+
+static int open(struct clv_run *run, struct cleave_error *error)
+{
+	const struct clv_schedule *schedule = run->config.schedule;
+	int code = check(run, error);
+	if (code)
+		return code;
+	struct program *program = make_program(schedule);
+	if (!program)
+		return clv_error(error, -ENOMEM, "exec: out of memory");
+	run->state = program;
+	code = make_other_lock(program, run, error);
+	if (code) {
+		close(run);
+		return code;
+	}
+	scale_gaps(program, schedule, &run->config);
+	count_slots(run);
+	run->maps = schedule->files;
+	run->last_page = schedule->last_page;
+	run->walk_map = schedule->main_file;
+	for (unsigned i = 0; i < schedule->rest_count; i++) {
+		uint64_t pages = (uint64_t)schedule->rest[i].last + 1;
+		run->walk_pages = pages > run->walk_pages ? pages : run->walk_pages;
+	}
+	return 0;
+}
+
+static struct clv_range initial(const struct clv_worker *worker, bool standing, uint64_t slot,
+				unsigned *map)
+{
+	const struct clv_schedule *schedule = worker->run->config.schedule;
+	*map = standing ? schedule->main_file : schedule->file_of_slot[slot];
+	return standing ? schedule->rest[slot % schedule->rest_count] : schedule->initial[slot];
+}
+
+static int begin(struct clv_worker *worker)
+{
+	const struct program *program = worker->run->state;
+	size_t op_bytes = program->section_ops_max * sizeof(struct cleave_op);
+	size_t bytes = sizeof(struct copy) + op_bytes + program->slots * sizeof(struct clv_slot);
+	struct copy *copy = cleave_alloc(bytes, CLV_CACHE_LINE, worker->node);
+	if (!copy)
+		return -ENOMEM;
+	copy->bytes = bytes;
+	copy->scratch = (struct clv_slot *)((unsigned char *)copy->op + op_bytes);
+	uint64_t state = clv_seed(worker->run->config.seed, CLV_STREAM_START, worker->index);
+	copy->hurry = (unsigned)clv_scale((uint32_t)clv_random(&state), program->sections);
+	worker->state = copy;
+	return 0;
+}
+
+static void end(struct clv_worker *worker)
+{
+	struct copy *copy = worker->state;
+	if (copy)
+		cleave_free(copy, copy->bytes);
+	worker->state = NULL;
+}
+
+/* ---- running ---- */
+
+/* Returns: whether the gap before the section is over. Reads the clock only if there is a gap. */
+static bool gap_is_over(struct copy *copy, const struct section *section)
+{
+	if (!section->gap_ns || copy->hurry)
+		return true;
+	uint64_t now_ns = clv_now_ns();
+	if (!copy->until_ns)
+		copy->until_ns = now_ns + section->gap_ns;
+	if (now_ns < copy->until_ns)
+		return false;
+	copy->until_ns = 0;
+	return true;
+}
+
+static int do_section(struct clv_worker *worker, const struct program *program, struct copy *copy,
+		      const struct section *section)
+{
+	struct clv_slot *slot = worker->held.slot;
+	struct cleave_map *map = worker->run->map[section->map];
+	const struct clv_schedule_op *from = &program->op[section->first_op];
+	for (unsigned i = 0; i < section->ops; i++) {
+		struct cleave_op *op = &copy->op[i];
+		if (!clv_slot_ready(worker, &slot[from[i].slot]))
+			return -ENOMEM;
+		op->kind = from[i].kind;
+		op->entry = slot[from[i].slot].entry;
+		op->source = NULL;
+		if (op->kind == CLEAVE_INSERT_NEAR)
+			op->source = slot[from[i].source_slot].entry;
+		op->start = from[i].range.start;
+		op->last = from[i].range.last;
+	}
+	int code = clv_worker_apply(worker, map, copy->op, section->ops);
+	if (__builtin_expect(code, 0))
+		return code;
+	for (unsigned i = 0; i < section->ops; i++) {
+		if (from[i].kind == CLEAVE_REMOVE)
+			clv_slot_empty(worker, map, &slot[from[i].slot]);
+		else
+			slot[from[i].slot].range = from[i].range;
+	}
+	worker->done.inserts += section->inserts;
+	worker->done.removes += section->removes;
+	worker->done.changes += section->changes;
+	clv_walks_owe(worker, section->ops);
+	return 0;
+}
+
+static void hold_other_lock(struct clv_worker *worker, const struct program *program)
+{
+	struct clv_hold hold = { .thread = worker->thread };
+	program->other_type->acquire(program->other, &hold);
+	uint64_t until_ns = clv_now_ns() + program->other_ns;
+	while (clv_now_ns() < until_ns)
+		clv_pause();
+	program->other_type->release(program->other, &hold);
+}
+
+static void end_exec(struct clv_worker *worker, const struct program *program, struct copy *copy)
+{
+	struct clv_slot *slot = worker->held.slot;
+	if (program->moves) {
+		for (unsigned i = 0; i < program->slots; i++)
+			copy->scratch[program->next_slot[i]] = slot[i];
+		for (unsigned i = 0; i < program->slots; i++)
+			slot[i] = copy->scratch[i];
+	}
+	if (program->other)
+		hold_other_lock(worker, program);
+	copy->section = 0;
+	worker->done.execs++;
+}
+
+static int step(struct clv_worker *worker)
+{
+	const struct program *program = worker->run->state;
+	struct copy *copy = worker->state;
+	const struct section *section = &program->section[copy->section];
+	if (clv_walk_is_due(worker))
+		return clv_worker_walk(worker);
+	if (!gap_is_over(copy, section)) {
+		clv_pause();
+		return 0;
+	}
+	copy->hurry -= copy->hurry > 0;
+	int code = do_section(worker, program, copy, section);
+	if (__builtin_expect(code, 0))
+		return code;
+	if (++copy->section == program->sections)
+		end_exec(worker, program, copy);
+	return 0;
+}
+
+const struct clv_workload clv_workload_exec = {
+	.info = {
+		.name = "exec",
+		.summary = "copies of a program that executes itself, as recorded",
+		.needs_schedule = true,
+	},
+	.needs = CLEAVE_C5_COMPLETE_AND_SINGLE | CLEAVE_C7_SUBSET_STORED,
+	.changes = true,
+	.open = open,
+	.close = close,
+	.initial = initial,
+	.begin = begin,
+	.end = end,
+	.step = step,
+};

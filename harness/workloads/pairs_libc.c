@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Pairs over the five ranges that every process has of libc.so.6 at rest: the file reverse map's
+ * skew. At the start each range is held as often as any other; from then on each insert draws one.
+ */
+#include "pairs.h"
+
+/* What section 15 of data/execl-schedule.txt leaves. */
+static const struct clv_range at_rest[] = {
+	{ 0, 37 }, { 38, 379 }, { 380, 462 }, { 463, 466 }, { 467, 468 },
+};
+#define RANGES (sizeof(at_rest) / sizeof(at_rest[0]))
+
+static struct clv_range shape(uint32_t random)
+{
+	return at_rest[clv_scale(random, RANGES)];
+}
+
+static int open(struct clv_run *run, struct cleave_error *error)
+{
+	return clv_pairs_open(run, at_rest[RANGES - 1].last + 1, error);
+}
+
+static struct clv_range initial(const struct clv_worker *worker, bool standing, uint64_t slot,
+				unsigned *map)
+{
+	(void)standing; /* there are none */
+	*map = 0;
+	/* Workers start at different ranges, so that few intervals a worker are even, too. */
+	return at_rest[(slot + worker->index) % RANGES];
+}
+
+static int step(struct clv_worker *worker)
+{
+	return clv_pairs_step(worker, shape);
+}
+
+const struct clv_workload clv_workload_pairs_libc = {
+	.info = {
+		.name = "pairs-libc",
+		.summary = "remove and insert again, over the five ranges of libc.so.6",
+	},
+	.needs = CLEAVE_C5_COMPLETE_AND_SINGLE,
+	.open = open,
+	.initial = initial,
+	.step = step,
+};

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Environments and the thread handles in them. A handle is recycled after its thread has ended, but
+ * its memory stays until the environment closes: see lib/thread.h.
+ */
+#include "env.h"
+
+#include <errno.h>
+
+#include <cleave/structure.h>
+
+#include "error.h"
+#include "reclaim.h"
+#include "thread.h"
+
+const char *cleave_version(void)
+{
+	return CLV_VERSION;
+}
+
+void *cleave_alloc(size_t size_bytes, size_t align_bytes, int node)
+{
+	return clv_alloc(size_bytes, align_bytes, node);
+}
+
+void cleave_free(void *block, size_t size_bytes)
+{
+	clv_free(block, size_bytes);
+}
+
+int cleave_env_open(struct cleave_env **env, const struct cleave_env_options *options,
+		    struct cleave_error *error)
+{
+	struct cleave_env *made = clv_alloc(sizeof(*made), _Alignof(struct cleave_env), -1);
+	if (!made)
+		return clv_error(error, -ENOMEM, "environment: out of memory");
+	int code = clv_topology_load(&made->topology, options ? options->topology : NULL, error);
+	if (code) {
+		clv_free(made, sizeof(*made));
+		return code;
+	}
+	made->epoch = 1;
+	*env = made;
+	return 0;
+}
+
+void cleave_env_close(struct cleave_env *env)
+{
+	for (struct cleave_thread *thread = env->threads, *next; thread; thread = next) {
+		next = thread->next;
+		clv_free(thread, sizeof(*thread));
+	}
+	clv_topology_free(env->topology);
+	clv_free(env, sizeof(*env));
+}
+
+static void lock_handles(struct cleave_env *env)
+{
+	/* Pairs with the release in unlock_handles. */
+	while (__atomic_exchange_n(&env->guard, 1, __ATOMIC_ACQUIRE)) {
+		while (__atomic_load_n(&env->guard, __ATOMIC_RELAXED))
+			clv_pause();
+	}
+}
+
+static void unlock_handles(struct cleave_env *env)
+{
+	__atomic_store_n(&env->guard, 0, __ATOMIC_RELEASE);
+}
+
+static struct cleave_thread *take_ended(struct cleave_env *env)
+{
+	for (struct cleave_thread *thread = env->threads; thread; thread = thread->next) {
+		if (thread->ended) {
+			thread->ended = false;
+			return thread;
+		}
+	}
+	return NULL;
+}
+
+int cleave_thread_begin(struct cleave_thread **thread, struct cleave_env *env, int cpu)
+{
+	int index = clv_topology_index(env->topology, cpu < 0 ? clv_cpu_now() : cpu);
+	if (index < 0)
+		return -ERANGE;
+	lock_handles(env);
+	struct cleave_thread *made = take_ended(env);
+	if (!made) {
+		made = clv_alloc(sizeof(*made), _Alignof(struct cleave_thread), -1);
+		if (!made) {
+			unlock_handles(env);
+			return -ENOMEM;
+		}
+		made->env = env;
+		made->next = env->threads;
+		/* Pairs with the acquire in lib/reclaim.c, which walks the list without the lock. */
+		__atomic_store_n(&env->threads, made, __ATOMIC_RELEASE);
+	}
+	made->id = ++env->next_thread_id;
+	unlock_handles(env);
+	made->cpu = (unsigned)index;
+	made->random = made->id;
+	made->times = NULL;
+	clv_epoch_init(&made->epoch);
+	*thread = made;
+	return 0;
+}
+
+void cleave_thread_end(struct cleave_thread *thread)
+{
+	struct cleave_env *env = thread->env;
+	clv_epoch_drain(thread);
+	for (struct clv_hold_set *set = thread->spare, *next; set; set = next) {
+		next = set->next;
+		clv_free(set, set->size_bytes);
+	}
+	thread->spare = NULL;
+	lock_handles(env);
+	thread->ended = true;
+	unlock_handles(env);
+}
+
+int cleave_thread_set_cpu(struct cleave_thread *thread, int cpu)
+{
+	int index = clv_topology_index(thread->env->topology, cpu);
+	if (index < 0)
+		return -ERANGE;
+	thread->cpu = (unsigned)index;
+	return 0;
+}
+
+uint64_t cleave_random(struct cleave_thread *thread)
+{
+	/* SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). */
+	uint64_t z = thread->random += 0x9e3779b97f4a7c15u;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+void cleave_thread_time(struct cleave_thread *thread, struct cleave_times *times)
+{
+	thread->times = times;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What a lock is. One file each in lib/locks/, one line in lib/locks/registry.def, one const struct
+ * clv_lock_type named clv_lock_<name> at the file's end.
+ */
+#ifndef CLV_LOCK_H
+#define CLV_LOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shim/shim.h"
+
+struct cleave_env;
+struct cleave_error;
+struct cleave_thread;
+
+/*
+ * One acquisition, from acquire to release. It lives with whoever acquires, on its stack or in a
+ * hold set, and does not move meanwhile. A thread may have many. `thread` is set by the caller;
+ * `state` is the lock's (a queue node, say) and undefined before acquire.
+ */
+struct clv_hold {
+	struct cleave_thread *thread;
+	uintptr_t state[7];
+} __attribute__((aligned(CLV_CACHE_LINE)));
+
+enum clv_lock_flags {
+	CLV_LOCK_SPINS = 1 << 0,     /* waiters keep their CPU for as long as they wait */
+	CLV_LOCK_SLEEPS = 1 << 1,    /* waiters park, at last */
+	CLV_LOCK_HOST_ONLY = 1 << 2, /* waits outside the shim */
+	CLV_LOCK_ONE_THREAD = 1 << 3, /* guards nothing: one thread at a time in the whole map */
+	CLV_LOCK_FIFO = 1 << 4,	     /* exclusive acquisitions are granted in order of arrival */
+};
+
+/* The design string's words for this lock, split at dots: arg[0] follows the name. */
+struct clv_lock_args {
+	unsigned count;
+	const char *arg[4];
+};
+
+struct clv_lock_type {
+	const char *name;
+	const char *summary; /* fairness, preference of readers or writers, sleeping or spinning */
+	const char *source;
+	unsigned flags;
+
+	/* Bytes of one instance that knows its environment; its alignment is a cache line. */
+	size_t size_bytes;
+
+	/*
+	 * pre: zeroed memory of size_bytes. `args` outlive it. Returns: 0; -EINVAL for arguments it
+	 * does not know, -ENOMEM. NULL: zeroed is free, and there are no arguments.
+	 */
+	int (*init)(void *lock, struct cleave_env *env, const struct clv_lock_args *args,
+		    struct cleave_error *error);
+	void (*fini)(void *lock); /* NULL: nothing to give back */
+
+	/* Exclusive. Acquire orders as an acquire, release as a release. */
+	void (*acquire)(void *lock, struct clv_hold *hold);
+	void (*release)(void *lock, struct clv_hold *hold);
+	bool (*try_acquire)(void *lock, struct clv_hold *hold); /* optional */
+
+	/* Shared. All NULL: readers take it exclusive. */
+	void (*acquire_shared)(void *lock, struct clv_hold *hold);
+	void (*release_shared)(void *lock, struct clv_hold *hold);
+	bool (*try_acquire_shared)(void *lock, struct clv_hold *hold); /* optional */
+};
+
+/* i-th lock; NULL behind the last. Threads: any, after all registrations. */
+const struct clv_lock_type *clv_lock_type_at(unsigned i);
+const struct clv_lock_type *clv_lock_type_find(const char *name, size_t length);
+int clv_lock_type_add(const struct clv_lock_type *type); /* tests; -EEXIST, -ENOSPC */
+
+#endif

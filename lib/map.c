@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * The dispatch: checks what callers pass, reserves memory, and calls the scheme, which locks and
+ * calls back to have ops applied or subsets walked.
+ */
+#include "map.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "env.h"
+#include "error.h"
+#include "reclaim.h"
+#include "schemes/scheme.h"
+
+struct cleave_hold {
+	struct cleave_map *map;
+	struct cleave_thread *thread;
+	enum cleave_hold_mode mode;
+	struct clv_hold_set *set;
+};
+
+/* ---- opening ---- */
+
+static void destroy_objects(struct cleave_map *map)
+{
+	for (unsigned i = 0; i < map->objects && map->object; i++) {
+		if (map->object[i])
+			map->structure->destroy(map->object[i]);
+	}
+	clv_free(map->object, map->objects * sizeof(*map->object));
+}
+
+static int create_objects(struct cleave_map *map, struct cleave_error *error)
+{
+	unsigned subsets = map->partition.subsets;
+	map->objects = map->structure->kind == CLEAVE_SEQUENTIAL ? subsets : 1;
+	map->object = clv_alloc(map->objects * sizeof(*map->object), CLV_CACHE_LINE, -1);
+	if (!map->object)
+		return clv_error(error, -ENOMEM, "map: out of memory");
+	for (unsigned i = 0; i < map->objects; i++) {
+		const struct cleave_structure_config config = {
+			.subsets = subsets,
+			.subset = i,
+			.node = map->objects == 1 ? -1 : map->partition.node_of_subset[i],
+			.env = map->env,
+		};
+		int code = map->structure->create(&map->object[i], &config);
+		if (code) {
+			map->object[i] = NULL;
+			return clv_error(error, code, "structure %s: subset %u: %s",
+					 map->structure->name, i, strerror(-code));
+		}
+	}
+	return 0;
+}
+
+int cleave_open(struct cleave_map **map, struct cleave_env *env, const char *design,
+		struct cleave_error *error)
+{
+	struct cleave_map *made = clv_alloc(sizeof(*made), CLV_CACHE_LINE, -1);
+	if (!made)
+		return clv_error(error, -ENOMEM, "map: out of memory");
+	made->env = env;
+	int code = clv_design_parse(&made->design, design, error);
+	if (code)
+		goto free_map;
+	made->structure = made->design.structure;
+	made->scheme = made->design.scheme;
+	made->reserves = made->structure->prepare || made->scheme->prepare;
+	clv_design_name(&made->design, made->canonical, sizeof(made->canonical));
+	code = clv_partition_make(&made->partition, &made->design.partition, env->topology);
+	if (code) {
+		clv_error(error, code, "partition: %s", strerror(-code));
+		goto free_map;
+	}
+	code = create_objects(made, error);
+	if (code)
+		goto free_objects;
+	code = made->scheme->init(made, &made->design.scheme_args, error);
+	if (code)
+		goto free_objects;
+	do { /* 0 is "in no map" */
+		made->id = __atomic_add_fetch(&env->next_map_id, 1, __ATOMIC_RELAXED);
+	} while (!made->id);
+	*map = made;
+	return 0;
+
+free_objects:
+	destroy_objects(made);
+	clv_partition_fini(&made->partition);
+free_map:
+	clv_free(made, sizeof(*made));
+	return code;
+}
+
+void cleave_close(struct cleave_map *map)
+{
+	map->scheme->fini(map);
+	destroy_objects(map);
+	clv_partition_fini(&map->partition);
+	clv_free(map, sizeof(*map));
+}
+
+/* ---- asking ---- */
+
+const char *cleave_design(const struct cleave_map *map)
+{
+	return map->canonical;
+}
+
+size_t cleave_entry_size(const struct cleave_map *map)
+{
+	return map->structure->entry_size_bytes;
+}
+
+size_t cleave_entry_align(const struct cleave_map *map)
+{
+	return map->structure->entry_align_bytes;
+}
+
+uint64_t cleave_last_max(const struct cleave_map *map)
+{
+	return map->structure->last_max;
+}
+
+unsigned cleave_subsets(const struct cleave_map *map)
+{
+	return map->partition.subsets;
+}
+
+unsigned cleave_keeps(const struct cleave_map *map)
+{
+	return map->structure->keeps & map->scheme->keeps(map);
+}
+
+bool cleave_defers(const struct cleave_map *map)
+{
+	return map->structure->flags & CLEAVE_DEFERS;
+}
+
+void cleave_bounds(const struct cleave_map *map, const struct cleave_entry *entry, uint64_t *start,
+		   uint64_t *last)
+{
+	map->structure->bounds(entry, start, last);
+}
+
+bool cleave_empty(const struct cleave_map *map)
+{
+	for (unsigned i = 0; i < map->objects; i++) {
+		if (!map->structure->empty(map->object[i]))
+			return false;
+	}
+	return true;
+}
+
+int cleave_validate(struct cleave_map *map, struct cleave_error *error)
+{
+	for (unsigned i = 0; i < map->objects; i++) {
+		const char *reason = map->structure->validate(map->object[i]);
+		if (reason)
+			return clv_error(error, -EUCLEAN, "%s: subset %u: %s", map->canonical, i,
+					 reason);
+	}
+	return 0;
+}
+
+size_t cleave_memory(const struct cleave_map *map)
+{
+	size_t bytes = sizeof(*map) + map->objects * sizeof(*map->object) + map->scheme->memory(map);
+	if (map->partition.subset_of_cpu)
+		bytes += map->partition.cpus * sizeof(*map->partition.subset_of_cpu);
+	bytes += map->partition.subsets * sizeof(*map->partition.node_of_subset);
+	for (unsigned i = 0; i < map->objects; i++)
+		bytes += map->structure->memory(map->object[i]);
+	return bytes;
+}
+
+/* ---- updates ---- */
+
+static inline bool inserts(const struct cleave_op *op)
+{
+	return op->kind <= CLEAVE_INSERT_NEAR;
+}
+
+/* Where the source starts when op `i` is applied. Returns: 0; -ENOENT it is not in the map then. */
+static int source_start(const struct cleave_map *map, const struct cleave_op *ops, unsigned i,
+			uint64_t *start)
+{
+	const struct cleave_entry *source = ops[i].source;
+	for (unsigned j = i; j-- > 0;) {
+		if (ops[j].entry != source)
+			continue;
+		if (ops[j].kind == CLEAVE_REMOVE)
+			return -ENOENT;
+		*start = ops[j].start;
+		return 0;
+	}
+	if (source->map_id != map->id)
+		return -ENOENT;
+	uint64_t last;
+	map->structure->bounds(source, start, &last);
+	return 0;
+}
+
+/* The op by itself: what can be said without the others of its batch. */
+static inline int check_alone(const struct cleave_map *map, const struct cleave_op *op)
+{
+	if (!op->entry || op->kind > CLEAVE_CHANGE)
+		return -EINVAL;
+	if (op->kind != CLEAVE_REMOVE) {
+		if (op->start > op->last)
+			return -EINVAL;
+		if (op->last > map->structure->last_max)
+			return -ERANGE;
+	}
+	uint32_t wanted = inserts(op) ? 0 : map->id;
+	if (op->entry->map_id != wanted)
+		return wanted ? -ENOENT : -EEXIST;
+	return 0;
+}
+
+static int check_source(const struct cleave_map *map, const struct cleave_op *ops, unsigned i)
+{
+	const struct cleave_op *op = &ops[i];
+	uint64_t start;
+	if (!op->source || op->source == op->entry)
+		return -EINVAL;
+	int code = source_start(map, ops, i, &start);
+	if (code)
+		return code;
+	return op->kind == CLEAVE_INSERT_AFTER && start != op->start ? -EINVAL : 0;
+}
+
+static inline bool has_source(const struct cleave_op *op)
+{
+	return op->kind == CLEAVE_INSERT_AFTER || op->kind == CLEAVE_INSERT_NEAR;
+}
+
+/* Twice in the batch? */
+static bool appears_before(const struct cleave_op *ops, unsigned i)
+{
+	for (unsigned j = 0; j < i; j++) {
+		if (ops[j].entry == ops[i].entry)
+			return true;
+	}
+	return false;
+}
+
+static __attribute__((noinline)) int check_batch(const struct cleave_map *map, const struct cleave_batch *batch)
+{
+	if (!batch->count)
+		return -EINVAL;
+	if (batch->count > CLEAVE_BATCH_MAX)
+		return -E2BIG;
+	for (unsigned i = 0; i < batch->count; i++) {
+		int code = appears_before(batch->ops, i) ? -EINVAL : 0;
+		if (!code)
+			code = check_alone(map, &batch->ops[i]);
+		if (!code && has_source(&batch->ops[i]))
+			code = check_source(map, batch->ops, i);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+/* An entry that is being inserted is its owner's alone: its subset can be written before the lock. */
+static inline void choose_subset(const struct cleave_map *map, const struct cleave_thread *thread,
+			  const struct cleave_op *op)
+{
+	if (op->kind == CLEAVE_INSERT)
+		op->entry->subset = clv_partition_subset(&map->partition, thread->cpu, op->entry);
+	else if (has_source(op))
+		op->entry->subset = op->source->subset;
+}
+
+static __attribute__((noinline)) void choose_subsets(const struct cleave_map *map,
+						     const struct cleave_thread *thread,
+						     const struct cleave_batch *batch)
+{
+	for (unsigned i = 0; i < batch->count; i++)
+		choose_subset(map, thread, &batch->ops[i]);
+}
+
+static __attribute__((noinline)) int reserve(struct cleave_map *map, struct cleave_thread *thread,
+						struct cleave_batch *batch)
+{
+	const struct cleave_structure *structure = map->structure;
+	if (structure->prepare) {
+		int code = structure->prepare(map->object[0], thread, batch->ops, batch->count,
+					      &batch->priv[0]);
+		if (code)
+			return code;
+	}
+	if (map->scheme->prepare) {
+		int code = map->scheme->prepare(map, thread, batch);
+		if (code) {
+			if (structure->settle)
+				structure->settle(map->object[0], thread, batch->priv[0]);
+			return code;
+		}
+	}
+	return 0;
+}
+
+int cleave_prepare(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	/* Nearly all batches are of one op without a source: they take the short way. */
+	bool simple = batch->count == 1 && !has_source(batch->ops);
+	int code = simple ? check_alone(map, batch->ops) : check_batch(map, batch);
+	if (code)
+		return code;
+	if (simple)
+		choose_subset(map, thread, batch->ops);
+	else
+		choose_subsets(map, thread, batch);
+	batch->priv[0] = batch->priv[1] = batch->priv[2] = NULL;
+	return map->reserves ? reserve(map, thread, batch) : 0;
+}
+
+void cleave_abandon(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	if (!map->reserves)
+		return;
+	if (map->scheme->settle)
+		map->scheme->settle(map, thread, batch);
+	if (map->structure->settle)
+		map->structure->settle(map->object[0], thread, batch->priv[0]);
+}
+
+void cleave_commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	map->scheme->commit(map, thread, batch);
+	cleave_abandon(map, thread, batch);
+}
+
+static inline void apply_op(struct cleave_map *map, struct cleave_update *update,
+		     const struct cleave_op *op)
+{
+	const struct cleave_structure *structure = map->structure;
+	struct cleave_entry *entry = op->entry;
+	void *object = clv_map_object(map, entry->subset);
+
+	/* Tests, the likely ones first: a table of jumps costs more. */
+	if (op->kind == CLEAVE_REMOVE) {
+		structure->remove(object, update, entry);
+		entry->map_id = 0;
+	} else if (op->kind == CLEAVE_CHANGE) {
+		if (structure->change) {
+			structure->change(object, update, entry, op->start, op->last);
+		} else {
+			structure->remove(object, update, entry);
+			structure->insert(object, update, entry, NULL, op->start, op->last);
+		}
+	} else {
+		entry->map_id = map->id;
+		if (op->kind == CLEAVE_INSERT_AFTER && structure->insert_after)
+			structure->insert_after(object, update, op->source, entry, op->start,
+						op->last);
+		else
+			structure->insert(object, update, entry,
+					  has_source(op) ? op->source : NULL, op->start, op->last);
+	}
+}
+
+void clv_map_apply_locked(struct cleave_map *map, struct cleave_thread *thread,
+			  struct cleave_batch *batch)
+{
+	struct cleave_update update = { .thread = thread, .reserve = batch->priv[0] };
+	const struct cleave_op *op = batch->ops, *limit = op + batch->count;
+	do {
+		apply_op(map, &update, op);
+	} while (++op < limit);
+}
+
+int cleave_apply(struct cleave_map *map, struct cleave_thread *thread, const struct cleave_op *ops,
+		 unsigned count)
+{
+	struct cleave_batch batch;
+	batch.ops = ops;
+	batch.count = count;
+	int code = cleave_prepare(map, thread, &batch);
+	if (!code)
+		cleave_commit(map, thread, &batch);
+	return code;
+}
+
+int cleave_insert(struct cleave_map *map, struct cleave_thread *thread, struct cleave_entry *entry,
+		  uint64_t start, uint64_t last)
+{
+	const struct cleave_op op = { CLEAVE_INSERT, entry, NULL, start, last };
+	return cleave_apply(map, thread, &op, 1);
+}
+
+int cleave_insert_after(struct cleave_map *map, struct cleave_thread *thread,
+			struct cleave_entry *parent, struct cleave_entry *child)
+{
+	if (!parent || parent->map_id != map->id)
+		return parent ? -ENOENT : -EINVAL;
+	struct cleave_op op = { CLEAVE_INSERT_AFTER, child, parent, 0, 0 };
+	map->structure->bounds(parent, &op.start, &op.last);
+	return cleave_apply(map, thread, &op, 1);
+}
+
+int cleave_insert_near(struct cleave_map *map, struct cleave_thread *thread,
+		       struct cleave_entry *source, struct cleave_entry *entry, uint64_t start,
+		       uint64_t last)
+{
+	const struct cleave_op op = { CLEAVE_INSERT_NEAR, entry, source, start, last };
+	return cleave_apply(map, thread, &op, 1);
+}
+
+int cleave_remove(struct cleave_map *map, struct cleave_thread *thread, struct cleave_entry *entry)
+{
+	const struct cleave_op op = { CLEAVE_REMOVE, entry, NULL, 0, 0 };
+	return cleave_apply(map, thread, &op, 1);
+}
+
+int cleave_change(struct cleave_map *map, struct cleave_thread *thread, struct cleave_entry *entry,
+		  uint64_t start, uint64_t last)
+{
+	const struct cleave_op op = { CLEAVE_CHANGE, entry, NULL, start, last };
+	return cleave_apply(map, thread, &op, 1);
+}
+
+/* ---- walks and holds ---- */
+
+int clv_map_walk_locked(struct cleave_map *map, struct cleave_thread *thread, unsigned subset,
+			uint64_t start, uint64_t last, cleave_visit_fn *visit, void *arg)
+{
+	const struct cleave_structure *structure = map->structure;
+	if (map->objects == 1)
+		return structure->walk(map->object[0], thread, subset, start, last, visit, arg);
+	if (subset != CLEAVE_ALL_SUBSETS)
+		return structure->walk(map->object[subset], thread, subset, start, last, visit, arg);
+	for (unsigned i = 0; i < map->objects; i++) {
+		int code = structure->walk(map->object[i], thread, i, start, last, visit, arg);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+int cleave_walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t start, uint64_t last,
+		unsigned flags, cleave_visit_fn *visit, void *arg)
+{
+	if (start > last)
+		return -EINVAL;
+	if (!(map->structure->flags & CLEAVE_WALKS_UNLOCKED))
+		return map->scheme->walk(map, thread, start, last, flags, visit, arg);
+	clv_epoch_enter(thread);
+	int code = map->scheme->walk(map, thread, start, last, flags, visit, arg);
+	clv_epoch_exit(thread);
+	return code;
+}
+
+static struct clv_hold_set *take_hold_set(struct cleave_thread *thread, unsigned count)
+{
+	for (struct clv_hold_set **at = &thread->spare; *at; at = &(*at)->next) {
+		struct clv_hold_set *set = *at;
+		if (set->capacity >= count) {
+			*at = set->next;
+			return set;
+		}
+	}
+	size_t size_bytes = sizeof(struct clv_hold_set) + count * sizeof(struct clv_hold);
+	struct clv_hold_set *set = clv_alloc(size_bytes, CLV_CACHE_LINE, -1);
+	if (set) {
+		set->capacity = count;
+		set->size_bytes = size_bytes;
+	}
+	return set;
+}
+
+struct clv_hold_set *clv_map_take_holds(struct cleave_thread *thread, unsigned count)
+{
+	struct clv_hold_set *set = take_hold_set(thread, count);
+	for (unsigned i = 0; set && i < count; i++)
+		set->hold[i].thread = thread;
+	return set;
+}
+
+void clv_map_give_holds(struct cleave_thread *thread, struct clv_hold_set *set)
+{
+	set->next = thread->spare;
+	thread->spare = set;
+}
+
+/* The handle's own memory: the first hold of the set is the handle, the locks' follow. */
+_Static_assert(sizeof(struct cleave_hold) <= sizeof(struct clv_hold), "a handle fits into a hold");
+
+int cleave_hold(struct cleave_map *map, struct cleave_thread *thread, enum cleave_hold_mode mode,
+		unsigned flags, struct cleave_hold **hold)
+{
+	if (!map->scheme->hold || !(map->structure->keeps & CLEAVE_C6_LONG_HOLDS))
+		return -ENOTSUP;
+	struct clv_hold_set *set = clv_map_take_holds(thread, map->scheme->hold_count(map) + 1);
+	if (!set)
+		return -ENOMEM;
+	int code = map->scheme->hold(map, thread, mode, flags, set->hold + 1);
+	if (code) {
+		clv_map_give_holds(thread, set);
+		return code;
+	}
+	struct cleave_hold *made = (struct cleave_hold *)&set->hold[0];
+	*made = (struct cleave_hold){ .map = map, .thread = thread, .mode = mode, .set = set };
+	*hold = made;
+	return 0;
+}
+
+void cleave_release(struct cleave_hold *hold)
+{
+	struct cleave_thread *thread = hold->thread;
+	struct clv_hold_set *set = hold->set;
+	hold->map->scheme->release(hold->map, thread, hold->mode, set->hold + 1);
+	clv_map_give_holds(thread, set);
+}
+
+int cleave_hold_walk(struct cleave_hold *hold, uint64_t start, uint64_t last,
+		     cleave_visit_fn *visit, void *arg)
+{
+	if (start > last)
+		return -EINVAL;
+	return clv_map_walk_locked(hold->map, hold->thread, CLEAVE_ALL_SUBSETS, start, last, visit,
+				   arg);
+}
+
+int cleave_hold_apply(struct cleave_hold *hold, const struct cleave_op *ops, unsigned count)
+{
+	struct cleave_batch batch = { .ops = ops, .count = count };
+	if (hold->mode != CLEAVE_EXCLUSIVE)
+		return -EPERM;
+	int code = cleave_prepare(hold->map, hold->thread, &batch);
+	if (code)
+		return code;
+	clv_map_apply_locked(hold->map, hold->thread, &batch);
+	cleave_abandon(hold->map, hold->thread, &batch);
+	return 0;
+}
+
+/* ---- deferred freeing ---- */
+
+void cleave_synchronize(struct cleave_map *map, struct cleave_thread *thread)
+{
+	if (cleave_defers(map))
+		clv_epoch_synchronize(thread);
+}
+
+void cleave_defer(struct cleave_map *map, struct cleave_thread *thread,
+		  struct cleave_deferred *deferred, void (*call)(struct cleave_deferred *deferred))
+{
+	if (cleave_defers(map))
+		clv_epoch_defer(thread, deferred, call);
+	else
+		call(deferred);
+}

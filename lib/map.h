@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * A map's inside: what the dispatch (lib/map.c) and the schemes share.
+ */
+#ifndef CLV_MAP_H
+#define CLV_MAP_H
+
+#include <cleave/structure.h>
+
+#include "design.h"
+#include "partition.h"
+#include "thread.h"
+
+struct cleave_map {
+	const struct cleave_structure *structure;
+	const struct clv_scheme *scheme;
+	struct cleave_env *env;
+	uint32_t id;
+	bool reserves;	       /* structure or scheme has something to do in prepare */
+	unsigned objects;      /* 1, or one a subset if CLEAVE_SEQUENTIAL */
+	void **object;	       /* [objects] */
+	void *scheme_state;    /* the scheme's own */
+	struct clv_partition partition;
+	struct clv_design design; /* owns the words that lock and scheme args point to */
+	char canonical[128];
+};
+
+/* The object that keeps a subset's intervals. */
+static inline void *clv_map_object(const struct cleave_map *map, uint32_t subset)
+{
+	return map->object[map->objects == 1 ? 0 : subset];
+}
+
+/*
+ * Apply every op of a prepared batch, in order. pre: the locks of every op's subset
+ * (op->entry->subset, set by prepare for inserts) are held exclusive by `thread`, or the structure
+ * needs none.
+ */
+void clv_map_apply_locked(struct cleave_map *map, struct cleave_thread *thread,
+			  struct cleave_batch *batch);
+
+/* Walk one subset, or CLEAVE_ALL_SUBSETS: all of them in order. pre: locks held, or none needed. */
+int clv_map_walk_locked(struct cleave_map *map, struct cleave_thread *thread, unsigned subset,
+			uint64_t start, uint64_t last, cleave_visit_fn *visit, void *arg);
+
+/* ---- locks, with the thread's timing ---- */
+
+/* Each lock on lines of its own: a neighbour's traffic must not be mistaken for its own. */
+struct clv_map_lock {
+	const struct clv_lock_type *type;
+	unsigned count;
+	void **at; /* [count] */
+};
+
+/* `count` instances, the i-th on the node of subset i if `by_subset`. Returns: 0, -EINVAL, -ENOMEM. */
+int clv_map_lock_make(struct clv_map_lock *lock, struct cleave_map *map,
+		      const struct clv_lock_spec *spec, unsigned count, bool by_subset,
+		      struct cleave_error *error);
+void clv_map_lock_fini(struct clv_map_lock *lock);
+
+size_t clv_map_lock_memory(const struct clv_map_lock *lock);
+
+/*
+ * Acquire the i-th lock. Returns: 0; with CLEAVE_TRY in flags -EBUSY, or -ENOTSUP if the lock
+ * cannot try. Shared falls back to exclusive where the lock has no shared mode.
+ */
+int clv_map_acquire(const struct clv_map_lock *lock, unsigned i, enum cleave_hold_mode mode,
+		    unsigned flags, struct cleave_thread *thread, struct clv_hold *hold);
+void clv_map_release(const struct clv_map_lock *lock, unsigned i, enum cleave_hold_mode mode,
+		     struct clv_hold *hold);
+
+/* The way of every update, short: exclusive, and rarely timed. */
+static inline void clv_map_acquire_exclusive(const struct clv_map_lock *lock, unsigned i,
+					     struct cleave_thread *thread, struct clv_hold *hold)
+{
+	if (__builtin_expect(thread->times != NULL, 0)) {
+		clv_map_acquire(lock, i, CLEAVE_EXCLUSIVE, 0, thread, hold);
+		return;
+	}
+	hold->thread = thread;
+	lock->type->acquire(lock->at[i], hold);
+}
+
+static inline void clv_map_release_exclusive(const struct clv_map_lock *lock, unsigned i,
+					     struct clv_hold *hold)
+{
+	if (__builtin_expect(hold->thread->times != NULL, 0))
+		clv_map_release(lock, i, CLEAVE_EXCLUSIVE, hold);
+	else
+		lock->type->release(lock->at[i], hold);
+}
+
+/*
+ * Room for `count` holds at once, each with its thread set, from the thread's spare ones. NULL: out
+ * of memory.
+ */
+struct clv_hold_set *clv_map_take_holds(struct cleave_thread *thread, unsigned count);
+void clv_map_give_holds(struct cleave_thread *thread, struct clv_hold_set *set);
+
+#endif

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * A map's array of locks, and the timing of their waits and holds for threads that are measured.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+#include "map.h"
+
+int clv_map_lock_make(struct clv_map_lock *lock, struct cleave_map *map,
+		      const struct clv_lock_spec *spec, unsigned count, bool by_subset,
+		      struct cleave_error *error)
+{
+	lock->type = spec->type;
+	lock->count = count;
+	lock->at = clv_alloc(count * sizeof(*lock->at), CLV_CACHE_LINE, -1);
+	if (!lock->at)
+		return clv_error(error, -ENOMEM, "lock %s: out of memory", spec->type->name);
+	for (unsigned i = 0; i < count; i++) {
+		int node = by_subset ? map->partition.node_of_subset[i] : -1;
+		void *made = clv_alloc(spec->type->size_bytes, CLV_CACHE_LINE, node);
+		int code = -ENOMEM;
+		if (made)
+			code = spec->type->init ?
+				       spec->type->init(made, map->env, &spec->args, error) : 0;
+		else
+			clv_error(error, -ENOMEM, "lock %s: out of memory", spec->type->name);
+		if (code) {
+			clv_free(made, spec->type->size_bytes);
+			clv_map_lock_fini(lock);
+			return code;
+		}
+		lock->at[i] = made;
+	}
+	return 0;
+}
+
+void clv_map_lock_fini(struct clv_map_lock *lock)
+{
+	for (unsigned i = 0; i < lock->count && lock->at && lock->at[i]; i++) {
+		if (lock->type->fini)
+			lock->type->fini(lock->at[i]);
+		clv_free(lock->at[i], lock->type->size_bytes);
+	}
+	clv_free(lock->at, lock->count * sizeof(*lock->at));
+	lock->at = NULL;
+	lock->count = 0;
+}
+
+size_t clv_map_lock_memory(const struct clv_map_lock *lock)
+{
+	size_t lines = (lock->type->size_bytes + CLV_CACHE_LINE - 1) / CLV_CACHE_LINE;
+	return lock->count * (sizeof(*lock->at) + lines * CLV_CACHE_LINE);
+}
+
+static int acquire(const struct clv_lock_type *type, void *lock, enum cleave_hold_mode mode,
+		   unsigned flags, struct clv_hold *hold)
+{
+	bool shared = mode == CLEAVE_SHARED && type->acquire_shared;
+	if (flags & CLEAVE_TRY) {
+		bool (*attempt)(void *, struct clv_hold *) =
+			shared ? type->try_acquire_shared : type->try_acquire;
+		if (!attempt)
+			return -ENOTSUP;
+		return attempt(lock, hold) ? 0 : -EBUSY;
+	}
+	if (shared)
+		type->acquire_shared(lock, hold);
+	else
+		type->acquire(lock, hold);
+	return 0;
+}
+
+int clv_map_acquire(const struct clv_map_lock *lock, unsigned i, enum cleave_hold_mode mode,
+		    unsigned flags, struct cleave_thread *thread, struct clv_hold *hold)
+{
+	hold->thread = thread;
+	if (__builtin_expect(!thread->times, 1))
+		return acquire(lock->type, lock->at[i], mode, flags, hold);
+
+	uint64_t asked_ns = clv_now_ns();
+	int code = acquire(lock->type, lock->at[i], mode, flags, hold);
+	uint64_t got_ns = clv_now_ns();
+	thread->times->wait_ns += got_ns - asked_ns;
+	if (!code) {
+		thread->times->acquired++;
+		/* The wait for a further lock is no part of the hold. */
+		if (thread->timed_locks++)
+			thread->timed_since_ns += got_ns - asked_ns;
+		else
+			thread->timed_since_ns = got_ns;
+	}
+	return code;
+}
+
+void clv_map_release(const struct clv_map_lock *lock, unsigned i, enum cleave_hold_mode mode,
+		     struct clv_hold *hold)
+{
+	struct cleave_thread *thread = hold->thread;
+	if (mode == CLEAVE_SHARED && lock->type->release_shared)
+		lock->type->release_shared(lock->at[i], hold);
+	else
+		lock->type->release(lock->at[i], hold);
+	/* Without timed_locks the acquisition came before the measuring began. */
+	if (__builtin_expect(thread->times && thread->timed_locks, 0) && !--thread->timed_locks)
+		thread->times->hold_ns += clv_now_ns() - thread->timed_since_ns;
+}

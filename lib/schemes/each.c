@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * A lock for each subset. A batch takes those of the subsets that it touches, once each, in
+ * ascending order whatever the order of its ops, and holds them to its end. Two kinds of walk:
+ *
+ * each            A full stop: every lock, ascending, shared, all held until the walk is over. Keeps
+ *                 all guarantees. Cost: one acquisition a subset, and updates wait for the whole
+ *                 walk.
+ * each.handover   One subset at a time, its lock taken and dropped. Keeps all but C3: a batch that
+ *                 moves coverage of a page from one subset to another (two neighbours, mapped by
+ *                 CPUs of different subsets, that merge) is seen before by the one subset and after
+ *                 by the other. A piece, copy or child is in its source's subset, so C1, C2 and
+ *                 splits hold, and an interval keeps its subset, so it is visited once (C5).
+ *
+ * A hold of the map is a full stop under both. Deadlock: every path takes locks of one map in
+ * ascending order; across maps the order is the caller's.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "../error.h"
+#include "scheme.h"
+
+/* Locks that a batch can hold without having asked for memory. */
+#define HOLDS_ON_STACK 8
+
+struct each_state {
+	struct clv_map_lock lock; /* first: see clv_scheme_init_state */
+	bool handover;
+};
+
+static struct each_state *state_of(const struct cleave_map *map)
+{
+	return map->scheme_state;
+}
+
+static unsigned keeps(const struct cleave_map *map)
+{
+	return state_of(map)->handover ? CLEAVE_KEEPS_ALL & ~(unsigned)CLEAVE_C3_COVERAGE :
+					 CLEAVE_KEEPS_ALL;
+}
+
+static int init(struct cleave_map *map, const struct clv_lock_args *args,
+		struct cleave_error *error)
+{
+	bool handover = args->count == 1 && !strcmp(args->arg[0], "handover");
+	if (args->count && !handover)
+		return clv_error(error, -EINVAL,
+				 "scheme each: unknown argument '%s'; known: handover",
+				 args->arg[args->count - 1]);
+	const struct clv_lock_args none = { 0 };
+	int code = clv_scheme_init_state(map, sizeof(struct each_state), &none,
+					 map->partition.subsets, error);
+	if (!code)
+		state_of(map)->handover = handover;
+	return code;
+}
+
+static void fini(struct cleave_map *map)
+{
+	clv_scheme_fini_state(map, sizeof(struct each_state));
+}
+
+static bool needs_hold_set(const struct cleave_map *map, const struct cleave_batch *batch)
+{
+	return batch->count > HOLDS_ON_STACK && map->partition.subsets > HOLDS_ON_STACK;
+}
+
+static int prepare(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	if (!needs_hold_set(map, batch))
+		return 0;
+	unsigned most = batch->count < map->partition.subsets ? batch->count :
+								 map->partition.subsets;
+	batch->priv[1] = clv_map_take_holds(thread, most);
+	return batch->priv[1] ? 0 : -ENOMEM;
+}
+
+static void settle(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	(void)map;
+	if (batch->priv[1])
+		clv_map_give_holds(thread, batch->priv[1]);
+}
+
+/* The least subset of the batch that is at least `from`; -1: none. */
+static int64_t next_subset(const struct cleave_batch *batch, int64_t from)
+{
+	int64_t least = -1;
+	for (unsigned i = 0; i < batch->count; i++) {
+		int64_t subset = batch->ops[i].entry->subset;
+		if (subset >= from && (least < 0 || subset < least))
+			least = subset;
+	}
+	return least;
+}
+
+static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	const struct clv_map_lock *lock = &state_of(map)->lock;
+	struct clv_hold on_stack[HOLDS_ON_STACK];
+
+	if (batch->count == 1) {
+		unsigned i = batch->ops[0].entry->subset;
+		clv_map_acquire_exclusive(lock, i, thread, on_stack);
+		clv_map_apply_locked(map, thread, batch);
+		clv_map_release_exclusive(lock, i, on_stack);
+		return;
+	}
+	struct clv_hold_set *set = batch->priv[1];
+	struct clv_hold *hold = set ? set->hold : on_stack;
+	unsigned held = 0;
+
+	/* A removal leaves the entry's subset as it is: the second loop finds what the first did. */
+	for (int64_t i = next_subset(batch, 0); i >= 0; i = next_subset(batch, i + 1))
+		clv_map_acquire_exclusive(lock, (unsigned)i, thread, &hold[held++]);
+	clv_map_apply_locked(map, thread, batch);
+	held = 0;
+	for (int64_t i = next_subset(batch, 0); i >= 0; i = next_subset(batch, i + 1))
+		clv_map_release_exclusive(lock, (unsigned)i, &hold[held++]);
+}
+
+static unsigned hold_count(const struct cleave_map *map)
+{
+	return map->partition.subsets;
+}
+
+static void release_first(struct cleave_map *map, enum cleave_hold_mode mode,
+			  struct clv_hold *holds, unsigned count)
+{
+	for (unsigned i = count; i-- > 0;)
+		clv_map_release(&state_of(map)->lock, i, mode, &holds[i]);
+}
+
+static int hold_all(struct cleave_map *map, struct cleave_thread *thread,
+		    enum cleave_hold_mode mode, unsigned flags, struct clv_hold *holds)
+{
+	for (unsigned i = 0; i < map->partition.subsets; i++) {
+		int code = clv_map_acquire(&state_of(map)->lock, i, mode, flags, thread, &holds[i]);
+		if (code) {
+			release_first(map, mode, holds, i);
+			return code;
+		}
+	}
+	return 0;
+}
+
+static void release_all(struct cleave_map *map, struct cleave_thread *thread,
+			enum cleave_hold_mode mode, struct clv_hold *holds)
+{
+	(void)thread;
+	release_first(map, mode, holds, map->partition.subsets);
+}
+
+static int walk_stopped(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
+			uint64_t last, unsigned flags, cleave_visit_fn *visit, void *arg)
+{
+	struct clv_hold_set *set = clv_map_take_holds(thread, map->partition.subsets);
+	if (!set)
+		return -ENOMEM;
+	int code = hold_all(map, thread, CLEAVE_SHARED, flags, set->hold);
+	if (!code) {
+		code = clv_map_walk_locked(map, thread, CLEAVE_ALL_SUBSETS, start, last, visit, arg);
+		release_all(map, thread, CLEAVE_SHARED, set->hold);
+	}
+	clv_map_give_holds(thread, set);
+	return code;
+}
+
+static int walk_handover(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
+			 uint64_t last, unsigned flags, cleave_visit_fn *visit, void *arg)
+{
+	const struct clv_map_lock *lock = &state_of(map)->lock;
+	for (unsigned i = 0; i < map->partition.subsets; i++) {
+		struct clv_hold hold;
+		int code = clv_map_acquire(lock, i, CLEAVE_SHARED, flags, thread, &hold);
+		if (code)
+			return code;
+		code = clv_map_walk_locked(map, thread, i, start, last, visit, arg);
+		clv_map_release(lock, i, CLEAVE_SHARED, &hold);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+static int walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t start, uint64_t last,
+		unsigned flags, cleave_visit_fn *visit, void *arg)
+{
+	if (map->structure->flags & CLEAVE_WALKS_UNLOCKED)
+		return clv_map_walk_locked(map, thread, CLEAVE_ALL_SUBSETS, start, last, visit, arg);
+	if (state_of(map)->handover)
+		return walk_handover(map, thread, start, last, flags, visit, arg);
+	return walk_stopped(map, thread, start, last, flags, visit, arg);
+}
+
+static size_t memory(const struct cleave_map *map)
+{
+	return sizeof(struct each_state) + clv_map_lock_memory(&state_of(map)->lock);
+}
+
+const struct clv_scheme clv_scheme_each = {
+	.name = "each",
+	.summary = "a lock for each subset; a walk is a full stop and keeps C1-C8, or "
+		   "each.handover: one subset at a time, keeps all but C3",
+	.source = "linux-mm discussion of April 2026: decentralised locking",
+	.locks = CLV_SCHEME_ONE_LOCK,
+	.keeps = keeps,
+	.init = init,
+	.fini = fini,
+	.prepare = prepare,
+	.settle = settle,
+	.commit = commit,
+	.walk = walk,
+	.hold_count = hold_count,
+	.hold = hold_all,
+	.release = release_all,
+	.memory = memory,
+};
