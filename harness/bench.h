@@ -10,6 +10,7 @@
 
 #include <cleave/cleave.h>
 
+#include "../lib/design.h"
 #include "histogram.h"
 
 struct clv_schedule;
@@ -48,7 +49,7 @@ struct clv_worker_counts {
 struct clv_run_result {
 	bool valid;
 	char why[240]; /* if not */
-	char design[128]; /* canonical */
+	char design[CLV_DESIGN_BYTES]; /* canonical */
 	unsigned keeps;
 	unsigned subsets;
 	struct clv_worker_counts *worker;

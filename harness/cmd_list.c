@@ -226,9 +226,9 @@ int clv_cmd_list(int argc, char **argv)
 		{ 0 },
 	};
 	static const struct argp argp = {
-		option, parse, "structures|partitions|schemes|locks|designs|workloads|machines|"
-			       "placements",
-		"List what there is, a line each.", NULL, NULL, NULL,
+		option, parse, "WHAT",
+		"List what there is, a line each. WHAT is one of structures, partitions, schemes, "
+		"locks, designs, workloads, machines, placements.", NULL, NULL, NULL,
 	};
 	struct arguments arguments = { .kind = -1 };
 	int status = clv_cli_parse(&argp, "cleave list", argc, argv, &arguments);

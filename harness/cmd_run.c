@@ -60,7 +60,7 @@ static const struct argp_option option[] = {
 						       "labelled, never ranked", 0 },
 	{ "window-ms", KEY_WINDOW, "T", 0, "measured time of a repetition (200)", 0 },
 	{ "warm-up-ms", KEY_WARM, "T", 0, "before it (50)", 0 },
-	{ "sample", KEY_SAMPLE, "N", 0, "time one of N operations; 0: none (64)", 0 },
+	{ "sample", KEY_SAMPLE, "N", 0, "time one of N batches; 0: none (64)", 0 },
 	{ "json", KEY_JSON, "FILE", 0, "write the results, and beside them Google Benchmark's own "
 				       "JSON as FILE with .gbench.json for .json; to /dev/stdout, "
 				       "it takes the place of the table", 0 },
@@ -235,7 +235,7 @@ static int check_locks(const struct session *session, const char *text,
 static int make_point(struct session *session, const char *text, unsigned threads,
 		      int64_t think_ns)
 {
-	char design[128], name[96];
+	char design[CLV_DESIGN_BYTES], name[96];
 	struct clv_design parsed;
 	struct cleave_error error = { "" };
 

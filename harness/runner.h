@@ -36,7 +36,7 @@ struct clv_samples {
 struct clv_point {
 	/* given */
 	char name[96];	  /* "" unless run by name */
-	char design[128]; /* canonical */
+	char design[CLV_DESIGN_BYTES]; /* canonical */
 	unsigned threads;
 	bool think_given; /* else the schedule's own gaps */
 	uint64_t think_ns;

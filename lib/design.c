@@ -26,10 +26,13 @@ static int fail(struct parser *parser, int code, struct part at, const char *wha
 		const char *known)
 {
 	char *fault = parser->design->fault;
+	/* A default is not in the text: it is missed at the end. */
+	bool typed = at.text >= parser->text && at.text <= parser->text + strlen(parser->text);
+	size_t position = typed ? (size_t)(at.text - parser->text) : strlen(parser->text);
 	snprintf(fault, sizeof(parser->design->fault), "%s '%.*s'", what,
 		 at.length > 24 ? 24 : (int)at.length, at.text);
 	return clv_error(parser->error, code, "design '%.60s': character %zu: %s%s%s", parser->text,
-			 (size_t)(at.text - parser->text) + 1, fault, known[0] ? "; known: " : "",
+			 position + 1, fault, known[0] ? "; known: " : "",
 			 known);
 }
 
@@ -167,9 +170,9 @@ int clv_design_parse(struct clv_design *design, const char *text, struct cleave_
 	int code;
 
 	memset(design, 0, sizeof(*design));
-	if (rest.length >= sizeof(design->words))
-		return clv_error(error, -EINVAL, "design '%.60s...': longer than %zu characters",
-				 text, sizeof(design->words) - 1);
+	if (rest.length > CLV_DESIGN_TYPED_MAX)
+		return clv_error(error, -EINVAL, "design '%.60s...': longer than %d characters",
+				 text, CLV_DESIGN_TYPED_MAX);
 	if (strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_@/:+.") != rest.length) {
 		size_t good = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_@/:+.");
 		return fail(&parser, -EINVAL, (struct part){ text + good, 1 },

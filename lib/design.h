@@ -13,6 +13,10 @@
 
 struct clv_scheme;
 
+/* A string as typed is at most CLV_DESIGN_TYPED_MAX long; the canonical one fits into the other. */
+#define CLV_DESIGN_TYPED_MAX 95
+#define CLV_DESIGN_BYTES 224
+
 struct clv_lock_spec {
 	const struct clv_lock_type *type; /* NULL: none given and none needed */
 	struct clv_lock_args args;
@@ -24,7 +28,7 @@ struct clv_design {
 	struct clv_partition_spec partition;
 	struct clv_lock_args scheme_args;
 	struct clv_lock_spec lock[2]; /* outer or only one; each subset's */
-	char words[160];	      /* what args point into */
+	char words[CLV_DESIGN_TYPED_MAX + 1]; /* what args point into */
 	char fault[80];		      /* after an error: "unknown scheme 'outer'" */
 };
 
@@ -34,7 +38,7 @@ struct clv_design {
  */
 int clv_design_parse(struct clv_design *design, const char *text, struct cleave_error *error);
 
-/* The canonical string. pre: out_bytes is at least 128. */
+/* The canonical string. pre: out_bytes is at least CLV_DESIGN_BYTES. */
 void clv_design_name(const struct clv_design *design, char *out, size_t out_bytes);
 
 #endif

@@ -79,6 +79,22 @@ static struct cleave_thread *take_ended(struct cleave_env *env)
 	return NULL;
 }
 
+/* On the list before its owner has it: whoever walks the list must find it whole. */
+static struct cleave_thread *make_handle(struct cleave_env *env)
+{
+	struct cleave_thread *made = clv_alloc(sizeof(*made), _Alignof(struct cleave_thread), -1);
+	if (!made)
+		return NULL;
+	made->env = env;
+	clv_epoch_init(&made->epoch);
+	lock_handles(env);
+	made->next = env->threads;
+	/* Pairs with the acquire in lib/reclaim.c, which walks the list without the lock. */
+	__atomic_store_n(&env->threads, made, __ATOMIC_RELEASE);
+	unlock_handles(env);
+	return made;
+}
+
 int cleave_thread_begin(struct cleave_thread **thread, struct cleave_env *env, int cpu)
 {
 	int index = clv_topology_index(env->topology, cpu < 0 ? clv_cpu_now() : cpu);
@@ -86,31 +102,30 @@ int cleave_thread_begin(struct cleave_thread **thread, struct cleave_env *env, i
 		return -ERANGE;
 	lock_handles(env);
 	struct cleave_thread *made = take_ended(env);
-	if (!made) {
-		made = clv_alloc(sizeof(*made), _Alignof(struct cleave_thread), -1);
-		if (!made) {
-			unlock_handles(env);
-			return -ENOMEM;
-		}
-		made->env = env;
-		made->next = env->threads;
-		/* Pairs with the acquire in lib/reclaim.c, which walks the list without the lock. */
-		__atomic_store_n(&env->threads, made, __ATOMIC_RELEASE);
-	}
-	made->id = ++env->next_thread_id;
 	unlock_handles(env);
+	if (!made)
+		made = make_handle(env);
+	if (!made)
+		return -ENOMEM;
 	made->cpu = (unsigned)index;
-	made->random = made->id;
 	made->times = NULL;
-	clv_epoch_init(&made->epoch);
+	made->timed_locks = 0;
+	made->id = __atomic_add_fetch(&env->next_thread_id, 1, __ATOMIC_RELAXED);
+	cleave_thread_seed(made, made->id);
 	*thread = made;
 	return 0;
+}
+
+void cleave_thread_seed(struct cleave_thread *thread, uint64_t seed)
+{
+	thread->random = seed;
 }
 
 void cleave_thread_end(struct cleave_thread *thread)
 {
 	struct cleave_env *env = thread->env;
 	clv_epoch_drain(thread);
+	thread->times = NULL;
 	for (struct clv_hold_set *set = thread->spare, *next; set; set = next) {
 		next = set->next;
 		clv_free(set, set->size_bytes);
@@ -137,6 +152,17 @@ uint64_t cleave_random(struct cleave_thread *thread)
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
 	return z ^ (z >> 31);
+}
+
+void cleave_pause(void)
+{
+	clv_pause();
+}
+
+void cleave_retire(struct cleave_thread *thread, struct cleave_deferred *deferred,
+		   void (*call)(struct cleave_deferred *deferred))
+{
+	clv_epoch_defer(thread, deferred, call);
 }
 
 void cleave_thread_time(struct cleave_thread *thread, struct cleave_times *times)

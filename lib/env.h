@@ -11,7 +11,6 @@ struct cleave_env {
 	struct clv_topology *topology;
 	/* Every handle made, ended ones too; only grows, so that readers need no lock. */
 	struct cleave_thread *threads;
-	uint32_t next_map_id;
 	unsigned next_thread_id;
 	_Alignas(CLV_CACHE_LINE) uint32_t guard; /* spin lock of begin and end */
 	_Alignas(CLV_CACHE_LINE) uint64_t epoch; /* lib/reclaim.c; 1 and up */

@@ -5,6 +5,7 @@
  */
 #include "map.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -18,7 +19,10 @@ struct cleave_hold {
 	struct cleave_thread *thread;
 	enum cleave_hold_mode mode;
 	struct clv_hold_set *set;
-};
+} __attribute__((may_alias));
+
+/* Of all environments: an entry of one must not be taken for another's. */
+static uint32_t next_map_id;
 
 /* ---- opening ---- */
 
@@ -43,6 +47,7 @@ static int create_objects(struct cleave_map *map, struct cleave_error *error)
 			.subsets = subsets,
 			.subset = i,
 			.node = map->objects == 1 ? -1 : map->partition.node_of_subset[i],
+			.node_of_subset = map->partition.node_of_subset,
 			.env = map->env,
 		};
 		int code = map->structure->create(&map->object[i], &config);
@@ -68,6 +73,8 @@ int cleave_open(struct cleave_map **map, struct cleave_env *env, const char *des
 	made->structure = made->design.structure;
 	made->scheme = made->design.scheme;
 	made->reserves = made->structure->prepare || made->scheme->prepare;
+	made->epochs = made->structure->kind == CLEAVE_CONCURRENT ||
+		       (made->structure->flags & (CLEAVE_DEFERS | CLEAVE_WALKS_UNLOCKED));
 	clv_design_name(&made->design, made->canonical, sizeof(made->canonical));
 	code = clv_partition_make(&made->partition, &made->design.partition, env->topology);
 	if (code) {
@@ -81,7 +88,7 @@ int cleave_open(struct cleave_map **map, struct cleave_env *env, const char *des
 	if (code)
 		goto free_objects;
 	do { /* 0 is "in no map" */
-		made->id = __atomic_add_fetch(&env->next_map_id, 1, __ATOMIC_RELAXED);
+		made->id = __atomic_add_fetch(&next_map_id, 1, __ATOMIC_RELAXED);
 	} while (!made->id);
 	*map = made;
 	return 0;
@@ -131,7 +138,11 @@ unsigned cleave_subsets(const struct cleave_map *map)
 
 unsigned cleave_keeps(const struct cleave_map *map)
 {
-	return map->structure->keeps & map->scheme->keeps(map);
+	unsigned keeps = map->structure->keeps & map->scheme->keeps(map);
+	/* No lock keeps a walk from between two ops of a batch. */
+	if (map->structure->flags & CLEAVE_WALKS_UNLOCKED)
+		keeps &= ~(unsigned)CLEAVE_C3_COVERAGE;
+	return keeps;
 }
 
 bool cleave_defers(const struct cleave_map *map)
@@ -154,10 +165,34 @@ bool cleave_empty(const struct cleave_map *map)
 	return true;
 }
 
+struct belonging {
+	uint32_t subset, map_id;
+};
+
+static int is_foreign(struct cleave_entry *entry, void *arg)
+{
+	const struct belonging *expected = arg;
+	if (entry->map_id != expected->map_id)
+		return 1;
+	return entry->subset == expected->subset ? 0 : 2;
+}
+
+/* Do all entries of the object say that they belong there? Returns: NULL, or what is wrong. */
+static const char *misplaced(struct cleave_map *map, unsigned subset)
+{
+	static const char *const reason[] = { NULL, "an entry belongs to no map, or to another",
+					      "an entry has another subset stored (C7)" };
+	struct belonging expected = { subset, map->id };
+	return reason[map->structure->walk(map->object[subset], NULL, subset, 0,
+					   map->structure->last_max, is_foreign, &expected)];
+}
+
 int cleave_validate(struct cleave_map *map, struct cleave_error *error)
 {
 	for (unsigned i = 0; i < map->objects; i++) {
 		const char *reason = map->structure->validate(map->object[i]);
+		if (!reason && map->structure->kind == CLEAVE_SEQUENTIAL)
+			reason = misplaced(map, i);
 		if (reason)
 			return clv_error(error, -EUCLEAN, "%s: subset %u: %s", map->canonical, i,
 					 reason);
@@ -208,6 +243,7 @@ static inline int check_alone(const struct cleave_map *map, const struct cleave_
 {
 	if (!op->entry || op->kind > CLEAVE_CHANGE)
 		return -EINVAL;
+	assert((uintptr_t)op->entry % map->structure->entry_align_bytes == 0);
 	if (op->kind != CLEAVE_REMOVE) {
 		if (op->start > op->last)
 			return -EINVAL;
@@ -283,13 +319,19 @@ static __attribute__((noinline)) void choose_subsets(const struct cleave_map *ma
 		choose_subset(map, thread, &batch->ops[i]);
 }
 
+/* Reserves for a whole batch come from where its first op goes. */
+static void *reserving_object(const struct cleave_map *map, const struct cleave_batch *batch)
+{
+	return clv_map_object(map, batch->ops[0].entry->subset);
+}
+
 static __attribute__((noinline)) int reserve(struct cleave_map *map, struct cleave_thread *thread,
 						struct cleave_batch *batch)
 {
 	const struct cleave_structure *structure = map->structure;
 	if (structure->prepare) {
-		int code = structure->prepare(map->object[0], thread, batch->ops, batch->count,
-					      &batch->priv[0]);
+		int code = structure->prepare(reserving_object(map, batch), thread, batch->ops,
+					      batch->count, &batch->priv[0]);
 		if (code)
 			return code;
 	}
@@ -297,7 +339,8 @@ static __attribute__((noinline)) int reserve(struct cleave_map *map, struct clea
 		int code = map->scheme->prepare(map, thread, batch);
 		if (code) {
 			if (structure->settle)
-				structure->settle(map->object[0], thread, batch->priv[0]);
+				structure->settle(reserving_object(map, batch), thread,
+						  batch->priv[0]);
 			return code;
 		}
 	}
@@ -306,6 +349,8 @@ static __attribute__((noinline)) int reserve(struct cleave_map *map, struct clea
 
 int cleave_prepare(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
 {
+	assert(thread->env == map->env);
+	batch->priv[0] = batch->priv[1] = batch->priv[2] = NULL;
 	/* Nearly all batches are of one op without a source: they take the short way. */
 	bool simple = batch->count == 1 && !has_source(batch->ops);
 	int code = simple ? check_alone(map, batch->ops) : check_batch(map, batch);
@@ -315,7 +360,6 @@ int cleave_prepare(struct cleave_map *map, struct cleave_thread *thread, struct 
 		choose_subset(map, thread, batch->ops);
 	else
 		choose_subsets(map, thread, batch);
-	batch->priv[0] = batch->priv[1] = batch->priv[2] = NULL;
 	return map->reserves ? reserve(map, thread, batch) : 0;
 }
 
@@ -326,12 +370,18 @@ void cleave_abandon(struct cleave_map *map, struct cleave_thread *thread, struct
 	if (map->scheme->settle)
 		map->scheme->settle(map, thread, batch);
 	if (map->structure->settle)
-		map->structure->settle(map->object[0], thread, batch->priv[0]);
+		map->structure->settle(reserving_object(map, batch), thread, batch->priv[0]);
 }
 
 void cleave_commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
 {
-	map->scheme->commit(map, thread, batch);
+	if (__builtin_expect(map->epochs, 0)) {
+		clv_epoch_enter(thread);
+		map->scheme->commit(map, thread, batch);
+		clv_epoch_exit(thread);
+	} else {
+		map->scheme->commit(map, thread, batch);
+	}
 	cleave_abandon(map, thread, batch);
 }
 
@@ -445,9 +495,9 @@ int clv_map_walk_locked(struct cleave_map *map, struct cleave_thread *thread, un
 int cleave_walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t start, uint64_t last,
 		unsigned flags, cleave_visit_fn *visit, void *arg)
 {
-	if (start > last)
+	if (start > last || (flags & ~(unsigned)CLEAVE_TRY))
 		return -EINVAL;
-	if (!(map->structure->flags & CLEAVE_WALKS_UNLOCKED))
+	if (!map->epochs)
 		return map->scheme->walk(map, thread, start, last, flags, visit, arg);
 	clv_epoch_enter(thread);
 	int code = map->scheme->walk(map, thread, start, last, flags, visit, arg);
@@ -490,9 +540,11 @@ void clv_map_give_holds(struct cleave_thread *thread, struct clv_hold_set *set)
 /* The handle's own memory: the first hold of the set is the handle, the locks' follow. */
 _Static_assert(sizeof(struct cleave_hold) <= sizeof(struct clv_hold), "a handle fits into a hold");
 
-int cleave_hold(struct cleave_map *map, struct cleave_thread *thread, enum cleave_hold_mode mode,
+int cleave_hold_begin(struct cleave_map *map, struct cleave_thread *thread, enum cleave_hold_mode mode,
 		unsigned flags, struct cleave_hold **hold)
 {
+	if (flags & ~(unsigned)CLEAVE_TRY)
+		return -EINVAL;
 	if (!map->scheme->hold || !(map->structure->keeps & CLEAVE_C6_LONG_HOLDS))
 		return -ENOTSUP;
 	struct clv_hold_set *set = clv_map_take_holds(thread, map->scheme->hold_count(map) + 1);
@@ -509,7 +561,7 @@ int cleave_hold(struct cleave_map *map, struct cleave_thread *thread, enum cleav
 	return 0;
 }
 
-void cleave_release(struct cleave_hold *hold)
+void cleave_hold_end(struct cleave_hold *hold)
 {
 	struct cleave_thread *thread = hold->thread;
 	struct clv_hold_set *set = hold->set;
@@ -520,10 +572,31 @@ void cleave_release(struct cleave_hold *hold)
 int cleave_hold_walk(struct cleave_hold *hold, uint64_t start, uint64_t last,
 		     cleave_visit_fn *visit, void *arg)
 {
+	struct cleave_map *map = hold->map;
+	struct cleave_thread *thread = hold->thread;
 	if (start > last)
 		return -EINVAL;
-	return clv_map_walk_locked(hold->map, hold->thread, CLEAVE_ALL_SUBSETS, start, last, visit,
-				   arg);
+	if (map->epochs)
+		clv_epoch_enter(thread);
+	int code = clv_map_walk_locked(map, thread, CLEAVE_ALL_SUBSETS, start, last, visit, arg);
+	if (map->epochs)
+		clv_epoch_exit(thread);
+	return code;
+}
+
+int cleave_hold_commit(struct cleave_hold *hold, struct cleave_batch *batch)
+{
+	struct cleave_map *map = hold->map;
+	struct cleave_thread *thread = hold->thread;
+	if (hold->mode != CLEAVE_EXCLUSIVE)
+		return -EPERM;
+	if (map->epochs)
+		clv_epoch_enter(thread);
+	clv_map_apply_locked(map, thread, batch);
+	if (map->epochs)
+		clv_epoch_exit(thread);
+	cleave_abandon(map, thread, batch);
+	return 0;
 }
 
 int cleave_hold_apply(struct cleave_hold *hold, const struct cleave_op *ops, unsigned count)
@@ -534,9 +607,7 @@ int cleave_hold_apply(struct cleave_hold *hold, const struct cleave_op *ops, uns
 	int code = cleave_prepare(hold->map, hold->thread, &batch);
 	if (code)
 		return code;
-	clv_map_apply_locked(hold->map, hold->thread, &batch);
-	cleave_abandon(hold->map, hold->thread, &batch);
-	return 0;
+	return cleave_hold_commit(hold, &batch);
 }
 
 /* ---- deferred freeing ---- */

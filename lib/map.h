@@ -17,12 +17,13 @@ struct cleave_map {
 	struct cleave_env *env;
 	uint32_t id;
 	bool reserves;	       /* structure or scheme has something to do in prepare */
+	bool epochs;	       /* updates and walks run inside an epoch */
 	unsigned objects;      /* 1, or one a subset if CLEAVE_SEQUENTIAL */
 	void **object;	       /* [objects] */
 	void *scheme_state;    /* the scheme's own */
 	struct clv_partition partition;
 	struct clv_design design; /* owns the words that lock and scheme args point to */
-	char canonical[128];
+	char canonical[CLV_DESIGN_BYTES];
 };
 
 /* The object that keeps a subset's intervals. */
@@ -78,13 +79,14 @@ static inline void clv_map_acquire_exclusive(const struct clv_map_lock *lock, un
 		return;
 	}
 	hold->thread = thread;
+	hold->timed = false;
 	lock->type->acquire(lock->at[i], hold);
 }
 
 static inline void clv_map_release_exclusive(const struct clv_map_lock *lock, unsigned i,
 					     struct clv_hold *hold)
 {
-	if (__builtin_expect(hold->thread->times != NULL, 0))
+	if (__builtin_expect(hold->timed, 0))
 		clv_map_release(lock, i, CLEAVE_EXCLUSIVE, hold);
 	else
 		lock->type->release(lock->at[i], hold);

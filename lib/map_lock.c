@@ -72,26 +72,32 @@ static int acquire(const struct clv_lock_type *type, void *lock, enum cleave_hol
 	return 0;
 }
 
+/* Waits do not count as part of a hold that they happen in. */
+static void count_wait(struct cleave_thread *thread, uint64_t wait_ns)
+{
+	thread->times->wait_ns += wait_ns;
+	thread->timed_since_ns += wait_ns;
+}
+
 int clv_map_acquire(const struct clv_map_lock *lock, unsigned i, enum cleave_hold_mode mode,
 		    unsigned flags, struct cleave_thread *thread, struct clv_hold *hold)
 {
 	hold->thread = thread;
-	if (__builtin_expect(!thread->times, 1))
+	hold->timed = false;
+	if (!thread->times)
 		return acquire(lock->type, lock->at[i], mode, flags, hold);
 
 	uint64_t asked_ns = clv_now_ns();
 	int code = acquire(lock->type, lock->at[i], mode, flags, hold);
 	uint64_t got_ns = clv_now_ns();
-	thread->times->wait_ns += got_ns - asked_ns;
-	if (!code) {
-		thread->times->acquired++;
-		/* The wait for a further lock is no part of the hold. */
-		if (thread->timed_locks++)
-			thread->timed_since_ns += got_ns - asked_ns;
-		else
-			thread->timed_since_ns = got_ns;
-	}
-	return code;
+	count_wait(thread, got_ns - asked_ns);
+	if (code)
+		return code;
+	hold->timed = true;
+	thread->times->acquired++;
+	if (!thread->timed_locks++)
+		thread->timed_since_ns = got_ns;
+	return 0;
 }
 
 void clv_map_release(const struct clv_map_lock *lock, unsigned i, enum cleave_hold_mode mode,
@@ -102,7 +108,7 @@ void clv_map_release(const struct clv_map_lock *lock, unsigned i, enum cleave_ho
 		lock->type->release_shared(lock->at[i], hold);
 	else
 		lock->type->release(lock->at[i], hold);
-	/* Without timed_locks the acquisition came before the measuring began. */
-	if (__builtin_expect(thread->times && thread->timed_locks, 0) && !--thread->timed_locks)
+	/* The measuring may have begun or ended while it was held. */
+	if (hold->timed && !--thread->timed_locks && thread->times)
 		thread->times->hold_ns += clv_now_ns() - thread->timed_since_ns;
 }

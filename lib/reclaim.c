@@ -22,11 +22,21 @@
 
 void clv_epoch_init(struct clv_epoch_record *record)
 {
-	record->active = 0;
-	record->depth = 0;
-	record->queued = 0;
-	record->waiting = NULL;
 	record->waiting_tail = &record->waiting;
+}
+
+/*
+ * The fences of the head comment. ThreadSanitizer does not know fences; there an exchange stands in
+ * for it, which orders enough on the machines that it runs on.
+ */
+static void store_and_fence(uint64_t *word, uint64_t value)
+{
+#ifdef __SANITIZE_THREAD__
+	(void)__atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+#else
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
 }
 
 void clv_epoch_enter(struct cleave_thread *thread)
@@ -34,9 +44,7 @@ void clv_epoch_enter(struct cleave_thread *thread)
 	struct clv_epoch_record *record = &thread->epoch;
 	if (record->depth++)
 		return;
-	uint64_t epoch = __atomic_load_n(&thread->env->epoch, __ATOMIC_RELAXED);
-	/* An exchange is the full fence of the head comment, and one that ThreadSanitizer knows. */
-	(void)__atomic_exchange_n(&record->active, epoch, __ATOMIC_SEQ_CST);
+	store_and_fence(&record->active, __atomic_load_n(&thread->env->epoch, __ATOMIC_RELAXED));
 }
 
 void clv_epoch_exit(struct cleave_thread *thread)
@@ -46,10 +54,13 @@ void clv_epoch_exit(struct cleave_thread *thread)
 		__atomic_store_n(&thread->epoch.active, 0, __ATOMIC_RELEASE);
 }
 
-/* The lowest published epoch; UINT64_MAX: nobody is inside. */
+/*
+ * What was removed at an epoch below it has been seen for the last time: the lowest published epoch,
+ * and never more than the epoch from before the scan, since readers may enter behind it.
+ */
 static uint64_t oldest_active(struct cleave_env *env)
 {
-	uint64_t oldest = UINT64_MAX;
+	uint64_t oldest = __atomic_load_n(&env->epoch, __ATOMIC_SEQ_CST);
 	struct cleave_thread *thread = __atomic_load_n(&env->threads, __ATOMIC_ACQUIRE);
 	for (; thread; thread = thread->next) {
 		uint64_t active = __atomic_load_n(&thread->epoch.active, __ATOMIC_SEQ_CST);
@@ -93,8 +104,7 @@ void clv_epoch_defer(struct cleave_thread *thread, struct cleave_deferred *defer
 	struct clv_epoch_record *record = &thread->epoch;
 	deferred->next = NULL;
 	deferred->call = call;
-	/* The remover's fence of the head comment, on a line of its own thread. */
-	(void)__atomic_exchange_n(&record->fence, 0, __ATOMIC_SEQ_CST);
+	store_and_fence(&record->fence, 0);
 	deferred->epoch = __atomic_load_n(&thread->env->epoch, __ATOMIC_SEQ_CST);
 	*record->waiting_tail = deferred;
 	record->waiting_tail = &deferred->next;

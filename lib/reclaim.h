@@ -9,6 +9,7 @@
 
 #include "thread.h"
 
+/* pre: zeroed, once in the life of its handle. */
 void clv_epoch_init(struct clv_epoch_record *record);
 
 /* Nest freely. Cost: a store and a full fence; exit a store. */

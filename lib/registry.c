@@ -20,6 +20,9 @@ static const struct cleave_structure *const built_in[] = {
 #undef CLEAVE_STRUCTURE
 };
 
+/* So that a design string of it has room for the rest. */
+#define NAME_MAX_CHARACTERS 40
+
 enum { BUILT_IN = sizeof(built_in) / sizeof(built_in[0]), ADDED_MAX = 64 };
 
 static const struct cleave_structure *added[ADDED_MAX];
@@ -47,6 +50,8 @@ static const char *fault_of(const struct cleave_structure *s)
 {
 	if (!s->name[0] || strspn(s->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(s->name))
 		return "its name is not made of a-z, 0-9 and _";
+	if (strlen(s->name) > NAME_MAX_CHARACTERS)
+		return "its name is longer than 40 characters";
 	if (!s->summary || !s->source)
 		return "summary or source is missing";
 	if (s->kind > CLEAVE_CONCURRENT)

@@ -23,7 +23,7 @@ struct clv_epoch_record {
 	_Alignas(CLV_CACHE_LINE) uint64_t active; /* epoch it entered in, 0: outside */
 	unsigned depth;
 	unsigned queued; /* deferred so far */
-	uint32_t fence;	 /* carries a full fence, no value */
+	uint64_t fence;	 /* carries a full fence, no value */
 	struct cleave_deferred *waiting, **waiting_tail;
 };
 
@@ -32,7 +32,7 @@ struct cleave_thread {
 	/* The rest is the owner's alone, but for what is said otherwise. */
 	_Alignas(CLV_CACHE_LINE) struct cleave_env *env;
 	unsigned cpu;	      /* index in env->topology, not the system's number */
-	unsigned id;	      /* 1 and up, never used again within the environment's life */
+	unsigned id;	      /* 1 and up, never used again within the life of the environment */
 	uint64_t random;
 	struct cleave_times *times; /* NULL: not measured */
 	unsigned timed_locks;	    /* locks held that were acquired while measuring */
@@ -40,7 +40,7 @@ struct cleave_thread {
 	struct clv_hold_set *spare; /* hold sets not in use */
 	struct cleave_thread *next; /* env's list: live handles and ended ones */
 	bool ended;		    /* under env's lock */
-	void *osq[3];		    /* a lock's optimistic spinners: see lib/locks/osq.h */
+	_Alignas(CLV_CACHE_LINE) void *osq[3]; /* a lock's optimistic spinners: see lib/locks/osq.h */
 	struct clv_epoch_record epoch;
 };
 

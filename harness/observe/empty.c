@@ -13,8 +13,9 @@ enum {
 	SUBJECTS = ANCHORS + BESIDE,
 	PAGE = 11000,
 	SPREAD = 32,
-	STEPS = 8, /* with an anchor in */
-	CHANGES = 100, /* a step */
+	STEPS = 8,	    /* with an anchor in */
+	READS = 20,	    /* that a step's changes go on for, */
+	CHANGES_MAX = 4000, /* but no longer than for so many */
 };
 
 struct state {
@@ -28,6 +29,8 @@ static bool step(struct clv_observe *run, unsigned round, struct cleave_thread *
 {
 	struct clv_subject *beside =
 		clv_observe_subject(run, ANCHORS + clv_dice_below(dice, BESIDE));
+	struct state *state = run->state;
+	uint32_t reads = clv_read(&state->reads);
 	uint64_t start = PAGE + clv_dice_below(dice, SPREAD);
 	int code = 0;
 
@@ -38,9 +41,12 @@ static bool step(struct clv_observe *run, unsigned round, struct cleave_thread *
 	} else if (clv_dice_below(dice, 2)) {
 		code = clv_observe_insert(run, thread, beside, start, start);
 	}
-	for (unsigned k = 0; k < CHANGES && !code; k++)
+	/* The anchor may be out for an instant of each: it takes readers at the same time to see.
+	 */
+	for (unsigned k = 0; k < CHANGES_MAX && !code && clv_read(&state->reads) - reads < READS;
+	     k++)
 		code = cleave_change(run->map, thread, clv_subject_entry(anchor), start + k % 3,
-				     start + k);
+				     start + k % 3);
 	return clv_observe_must(run, 0, round, "an update failed", code);
 }
 
@@ -96,8 +102,8 @@ static void body(struct clv_observe *run, unsigned i, struct cleave_thread *thre
 			clv_count(&state->done);
 			continue;
 		}
-		for (unsigned turn = 0;
-		     clv_read(&state->done) == round && !clv_observe_failed(run); turn++) {
+		for (unsigned turn = 0; clv_read(&state->done) == round && !clv_observe_failed(run);
+		     turn++) {
 			read(run, i, round);
 			if (turn % 256 == 255)
 				clv_observe_relax(thread, turn / 256);

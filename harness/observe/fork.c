@@ -12,8 +12,8 @@
 #include "model.h"
 
 enum {
-	FAMILY = 6,	      /* subject 0 and its descendants */
-	BYSTANDERS = 4,	      /* start where the family starts, in whatever subset */
+	FAMILY = 6,	/* subject 0 and its descendants */
+	BYSTANDERS = 4, /* start where the family starts, in whatever subset */
 	PAGE = 1000,
 	LENGTH = 16,
 };
@@ -72,7 +72,8 @@ static void walk(struct clv_observe *run, unsigned i, unsigned round, struct cle
 	uint32_t wanted = round * (FAMILY - 1) + clv_dice_below(dice, FAMILY);
 	uint64_t page = PAGE + clv_dice_below(dice, LENGTH);
 
-	for (unsigned turn = 0; clv_read(&state->forked) < wanted && !clv_observe_failed(run); turn++)
+	for (unsigned turn = 0; clv_read(&state->forked) < wanted && !clv_observe_failed(run);
+	     turn++)
 		clv_observe_relax(thread, turn);
 	memset(walker.rank, 0, FAMILY * sizeof(*walker.rank));
 	if (!clv_observe_must(run, i, round, "cleave_walk failed",
@@ -155,8 +156,8 @@ static void body(struct clv_observe *run, unsigned i, struct cleave_thread *thre
 		/* Each walker has made one whole walk since the root's slot was set. */
 		for (unsigned id = 0; id < FAMILY; id++) {
 			if (clv_read(&clv_observe_subject(run, id)->slot))
-				clv_observe_fail(run, i, round, "a slot is still set after the walks",
-						 id, 0);
+				clv_observe_fail(run, i, round,
+						 "a slot is still set after the walks", id, 0);
 		}
 		clv_observe_clear(run, i, round, thread);
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * C6, long holds, exclusive. Thread 0 holds the map and breaks it for a while: it removes the token,
- * lets time pass, and puts it back, in two batches. Nobody may be in a visit meanwhile, nobody see
- * the map without the token, nobody get an update in between.
+ * C6, long holds, exclusive. Thread 0 holds the map and breaks it for a while: it removes the
+ * token, lets time pass, and puts it back, in two batches. Nobody may be in a visit meanwhile,
+ * nobody see the map without the token, nobody get an update in between.
  *
  * The token is always in the anchor's subset: a walk that goes from subset to subset, and says that
  * it does not keep C3, has to see it too.
@@ -22,9 +22,9 @@ enum {
 };
 
 struct state {
-	_Alignas(CLV_CACHE_LINE) uint32_t inside; /* the map is held exclusive */
+	_Alignas(CLV_CACHE_LINE) uint32_t inside;   /* the map is held exclusive */
 	_Alignas(CLV_CACHE_LINE) uint32_t attempts; /* others' calls begun */
-	_Alignas(CLV_CACHE_LINE) uint32_t done; /* rounds */
+	_Alignas(CLV_CACHE_LINE) uint32_t done;	    /* rounds */
 };
 
 struct walker {
@@ -69,20 +69,20 @@ static void hold_and_break(struct clv_observe *run, unsigned round, struct cleav
 {
 	struct state *state = run->state;
 	struct walker walker = { run, thread, dice, 0, round, true, 0, 0 };
-	const struct cleave_op take = {
-		CLEAVE_REMOVE, clv_subject_entry(clv_observe_subject(run, in)), NULL, 0, 0
-	};
-	const struct cleave_op put = {
-		CLEAVE_INSERT_NEAR, clv_subject_entry(clv_observe_subject(run, !in)),
-		clv_subject_entry(clv_observe_subject(run, ANCHOR)), PAGE, PAGE + SPREAD
-	};
+	const struct cleave_op take = { CLEAVE_REMOVE,
+					clv_subject_entry(clv_observe_subject(run, in)), NULL, 0,
+					0 };
+	const struct cleave_op put = { CLEAVE_INSERT_NEAR,
+				       clv_subject_entry(clv_observe_subject(run, !in)),
+				       clv_subject_entry(clv_observe_subject(run, ANCHOR)), PAGE,
+				       PAGE + SPREAD };
 	uint32_t attempts = clv_read(&state->attempts);
 	struct cleave_hold *hold;
 	unsigned visited;
 
 	clv_observe_migrate(run, thread, dice);
 	if (!clv_observe_must(run, 0, round, "cleave_hold failed",
-			      cleave_hold(run->map, thread, CLEAVE_EXCLUSIVE, 0, &hold)))
+			      cleave_hold_begin(run->map, thread, CLEAVE_EXCLUSIVE, 0, &hold)))
 		return;
 	clv_write(&state->inside, 1);
 	count_tokens(run, hold, round, &walker, 1);
@@ -99,7 +99,7 @@ static void hold_and_break(struct clv_observe *run, unsigned round, struct cleav
 		clv_observe_fail(run, 0, round, "others' updates came in during an exclusive hold",
 				 visited, walker.visited);
 	clv_write(&state->inside, 0);
-	cleave_release(hold);
+	cleave_hold_end(hold);
 	clv_write(&clv_observe_subject(run, in)->state, CLV_SUBJECT_OUT);
 	clv_write(&clv_observe_subject(run, !in)->state, CLV_SUBJECT_IN);
 	clv_observe_step(run);
@@ -115,16 +115,16 @@ static void walk(struct clv_observe *run, unsigned i, unsigned round, struct cle
 
 	clv_count(&state->attempts);
 	if (clv_dice_below(dice, 2)) {
-		if (!clv_observe_must(run, i, round, "cleave_walk failed",
-				      cleave_walk(run->map, thread, PAGE, PAGE + SPREAD, 0, visit,
-						  &walker)))
+		if (!clv_observe_must(
+			    run, i, round, "cleave_walk failed",
+			    cleave_walk(run->map, thread, PAGE, PAGE + SPREAD, 0, visit, &walker)))
 			return;
 	} else {
 		if (!clv_observe_must(run, i, round, "cleave_hold failed",
-				      cleave_hold(run->map, thread, CLEAVE_SHARED, 0, &hold)))
+				      cleave_hold_begin(run->map, thread, CLEAVE_SHARED, 0, &hold)))
 			return;
 		cleave_hold_walk(hold, PAGE, PAGE + SPREAD, visit, &walker);
-		cleave_release(hold);
+		cleave_hold_end(hold);
 	}
 	if (!walker.tokens)
 		clv_observe_fail(run, i, round, "a walk saw into an exclusive hold", 0, 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * C6, long holds, shared: under one hold, two walks with a sleep in a visit of the first and another
- * between them see the same intervals with the same bounds in the same order, whatever updaters try
- * meanwhile. Asked for with CLEAVE_TRY as often as not.
+ * C6, long holds, shared: under one hold, two walks with a sleep in a visit of the first and
+ * another between them see the same intervals with the same bounds in the same order, whatever
+ * updaters try meanwhile. Asked for with CLEAVE_TRY as often as not.
  */
 #include "model.h"
 
@@ -40,7 +40,8 @@ static int visit(struct cleave_entry *entry, void *arg)
 
 	cleave_bounds(walker->run->map, entry, &start, &last);
 	walker->sum = (walker->sum ^ clv_observe_visited(walker->run, entry)->id ^ start << 20 ^
-		       last << 40) * 0x9e3779b97f4a7c15u;
+		       last << 40) *
+		      0x9e3779b97f4a7c15u;
 	if (++walker->visited == 1 && walker->sleep)
 		clv_observe_await_step(walker->run, walker->thread);
 	return 0;
@@ -52,7 +53,7 @@ static bool hold_and_walk(struct clv_observe *run, unsigned i, unsigned round,
 {
 	struct walker first = { run, thread, 0, 0, true }, second = { run, thread, 0, 0, false };
 	struct cleave_hold *hold;
-	int code = cleave_hold(run->map, thread, CLEAVE_SHARED, flags, &hold);
+	int code = cleave_hold_begin(run->map, thread, CLEAVE_SHARED, flags, &hold);
 
 	if (flags & CLEAVE_TRY && (code == -EBUSY || code == -ENOTSUP))
 		return false;
@@ -61,7 +62,7 @@ static bool hold_and_walk(struct clv_observe *run, unsigned i, unsigned round,
 	cleave_hold_walk(hold, PAGE, PAGE + SPREAD, visit, &first);
 	clv_observe_await_step(run, thread);
 	cleave_hold_walk(hold, PAGE, PAGE + SPREAD, visit, &second);
-	cleave_release(hold);
+	cleave_hold_end(hold);
 	if (first.sum != second.sum)
 		clv_observe_fail(run, i, round, "two walks under one hold differ", first.visited,
 				 second.visited);
@@ -71,8 +72,7 @@ static bool hold_and_walk(struct clv_observe *run, unsigned i, unsigned round,
 static void update(struct clv_observe *run, unsigned i, unsigned round,
 		   struct cleave_thread *thread, struct clv_dice *dice)
 {
-	struct clv_subject *subject =
-		clv_observe_subject(run, i * OWN + clv_dice_below(dice, OWN));
+	struct clv_subject *subject = clv_observe_subject(run, i * OWN + clv_dice_below(dice, OWN));
 	uint64_t start = PAGE + clv_dice_below(dice, SPREAD);
 	int code;
 

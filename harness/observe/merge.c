@@ -11,7 +11,7 @@
 #include "model.h"
 
 enum {
-	ANCHORS = 16,	/* at most; in the first so many subsets */
+	ANCHORS = 16,  /* at most; in the first so many subsets */
 	SUBJECTS = 96, /* anchors, neighbours, and a choice where a hash decides */
 	PAGE = 4000,
 	LENGTH = 8, /* of each neighbour */
@@ -144,8 +144,8 @@ static bool begin_round(struct clv_observe *run, unsigned round, struct cleave_t
 	*lower = clv_observe_place(run, thread, 0, SUBJECTS, first, PAGE, PAGE + LENGTH - 1);
 	*upper = clv_observe_place(run, thread, 0, SUBJECTS, second, PAGE + LENGTH,
 				   PAGE + 2 * LENGTH - 1);
-	return (*lower && *upper) || clv_observe_fail(run, 0, round,
-						      "no entry goes into a subset", first, second);
+	return (*lower && *upper) ||
+	       clv_observe_fail(run, 0, round, "no entry goes into a subset", first, second);
 }
 
 static bool finish_round(struct clv_observe *run, unsigned round, struct cleave_thread *thread,

@@ -57,10 +57,8 @@ static int insert(struct clv_observe *run, struct cleave_thread *thread, struct 
 static bool update(struct clv_observe *run, unsigned i, unsigned round,
 		   struct cleave_thread *thread, struct clv_dice *dice)
 {
-	struct clv_subject *subject =
-		clv_observe_subject(run, i * OWN + clv_dice_below(dice, OWN));
-	struct clv_subject *other =
-		clv_observe_subject(run, i * OWN + clv_dice_below(dice, OWN));
+	struct clv_subject *subject = clv_observe_subject(run, i * OWN + clv_dice_below(dice, OWN));
+	struct clv_subject *other = clv_observe_subject(run, i * OWN + clv_dice_below(dice, OWN));
 	uint64_t start = PAGE + clv_dice_below(dice, SPREAD);
 	uint64_t last = start + clv_dice_below(dice, SPREAD);
 	int code;
@@ -113,8 +111,7 @@ static void body(struct clv_observe *run, unsigned i, struct cleave_thread *thre
 			;
 		if (!clv_observe_meet(run, thread))
 			return;
-		if (i == 0 && check_count(run, round, thread) &&
-		    cleave_validate(run->map, &error))
+		if (i == 0 && check_count(run, round, thread) && cleave_validate(run->map, &error))
 			clv_observe_fail(run, i, round, "cleave_validate finds fault", 0, 0);
 	}
 	if (!clv_observe_meet(run, thread) || i != 0)

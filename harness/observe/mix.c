@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * Everything at once, with a count in the end. Each body updates subjects of its own by all kinds of
- * ops, in batches of several, and walks, also trying. Between start and end the bodies share no
+ * Everything at once, with a count in the end. Each body updates subjects of its own by all kinds
+ * of ops, in batches of several, and walks, also trying. Between start and end the bodies share no
  * word but what is in the map: whatever orders them is the map's doing, so that ThreadSanitizer
  * sees every access that the map forgot to order.
  */
@@ -83,13 +83,11 @@ static void update(struct clv_observe *run, unsigned i, unsigned round,
 	unsigned count = 1 + clv_dice_below(dice, BATCH);
 	unsigned first = clv_dice_below(dice, OWN);
 	struct cleave_batch batch = { .ops = ops, .count = count };
-	struct clv_subject *source =
-		clv_observe_subject(run, i * OWN + (first + count) % OWN);
+	struct clv_subject *source = clv_observe_subject(run, i * OWN + (first + count) % OWN);
 	bool retire = false;
 
 	for (unsigned k = 0; k < count; k++)
-		make_op(run, dice, &ops[k],
-			clv_observe_subject(run, i * OWN + (first + k) % OWN),
+		make_op(run, dice, &ops[k], clv_observe_subject(run, i * OWN + (first + k) % OWN),
 			in_map(source) ? source : NULL);
 	clv_observe_migrate(run, thread, dice);
 	if (!clv_observe_must(run, i, round, "cleave_prepare failed",
@@ -151,9 +149,9 @@ static void check(struct clv_observe *run, struct cleave_thread *thread)
 	unsigned rounds = run->config.rounds;
 	struct tally at = { run, clv_observe_tally(run, 0) };
 
-	if (!clv_observe_must(run, 0, rounds, "cleave_walk failed",
-			      cleave_walk(run->map, thread, 0, cleave_last_max(run->map), 0, tally,
-					  &at)))
+	if (!clv_observe_must(
+		    run, 0, rounds, "cleave_walk failed",
+		    cleave_walk(run->map, thread, 0, cleave_last_max(run->map), 0, tally, &at)))
 		return;
 	for (unsigned id = 0; id < SUBJECTS; id++) {
 		struct clv_subject *subject = clv_observe_subject(run, id);

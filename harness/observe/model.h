@@ -73,15 +73,14 @@ void clv_observe_await(struct clv_observe *run, struct cleave_thread *thread, co
 void clv_observe_step(struct clv_observe *run);
 
 /*
- * Called by walkers between two walks. As long as no step comes about they pause outside the map now
- * and then, for longer and longer: some locks let readers that overlap starve writers for good.
+ * Called by walkers between two walks. As long as no step comes about they pause outside the map
+ * now and then, for longer and longer: some locks let readers that overlap starve writers for good.
  */
 struct clv_pace {
 	uint32_t steps;
 	unsigned walks, patience;
 };
-void clv_observe_pace(struct clv_observe *run, struct cleave_thread *thread,
-		      struct clv_pace *pace);
+void clv_observe_pace(struct clv_observe *run, struct cleave_thread *thread, struct clv_pace *pace);
 
 /* clv_observe_await the next step. */
 void clv_observe_await_step(struct clv_observe *run, struct cleave_thread *thread);

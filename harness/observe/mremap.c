@@ -17,7 +17,7 @@ enum {
 
 struct state {
 	_Alignas(CLV_CACHE_LINE) uint32_t holder; /* the token's subject */
-	uint32_t done; /* rounds */
+	uint32_t done;				  /* rounds */
 	_Alignas(CLV_CACHE_LINE) uint32_t visits;
 };
 

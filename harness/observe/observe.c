@@ -109,12 +109,13 @@ void clv_observe_pace(struct clv_observe *run, struct cleave_thread *thread, str
 	uint32_t steps = clv_read(&run->steps);
 
 	if (steps != pace->steps) {
-		*pace = (struct clv_pace){ .steps = steps };
+		*pace = (struct clv_pace) { .steps = steps };
 		return;
 	}
 	if (++pace->walks % WALKS_PER_PAUSE)
 		return;
-	for (unsigned turn = 0; turn < 1u << pace->patience && clv_read(&run->steps) == steps; turn++)
+	for (unsigned turn = 0; turn < 1u << pace->patience && clv_read(&run->steps) == steps;
+	     turn++)
 		clv_observe_relax(thread, turn);
 	if (pace->patience < PATIENCE_MAX)
 		pace->patience++;
@@ -364,9 +365,10 @@ bool clv_observe_check(struct clv_observe *run, struct cleave_thread *thread,
 		run->scenario->check(run, thread);
 	if (!clv_observe_failed(run))
 		return true;
-	snprintf(error->text, sizeof(error->text), "%s: seed %llu, round %u, thread %u: %s (%llu, %llu)",
-		 run->scenario->name, (unsigned long long)run->config.seed, failure->round,
-		 failure->thread, failure->reason, (unsigned long long)failure->number[0],
+	snprintf(error->text, sizeof(error->text),
+		 "%s: seed %llu, round %u, thread %u: %s (%llu, %llu)", run->scenario->name,
+		 (unsigned long long)run->config.seed, failure->round, failure->thread,
+		 failure->reason, (unsigned long long)failure->number[0],
 		 (unsigned long long)failure->number[1]);
 	return false;
 }

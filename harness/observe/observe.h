@@ -55,7 +55,7 @@ struct clv_observe_config {
 	/* System numbers of CPUs that threads say they are on, from one insert to the next. */
 	const int *cpu;
 	unsigned cpus;
-	/* Turns of a bounded wait; the cost of a run is about proportional. 0: CLV_OBSERVE_TURNS. */
+	/* Of a bounded wait; what a run costs is about proportional. 0: CLV_OBSERVE_TURNS. */
 	unsigned turns;
 	uint64_t *progress; /* NULL, or counted up every round */
 };
@@ -64,7 +64,8 @@ enum { CLV_OBSERVE_TURNS = 130 };
 
 /*
  * Allocate and set up a run. Returns: 0; -ENOMEM; -EINVAL too few threads or subsets for this
- * scenario; what the map's own calls returned.
+ * scenario; what the map's own calls returned. After an error close the map: it may hold entries
+ * whose memory is gone.
  */
 int clv_observe_open(struct clv_observe **run, const struct clv_scenario *scenario,
 		     const struct clv_observe_config *config, struct cleave_thread *thread);

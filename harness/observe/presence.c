@@ -99,12 +99,14 @@ static void walk(struct clv_observe *run, unsigned i, unsigned round, struct cle
 	do {
 		struct walker walker = { run, thread, dice, clv_observe_tally(run, i), false };
 		uint64_t start = PAGE + clv_dice_below(dice, SPREAD);
-		uint64_t last = start + (clv_dice_below(dice, 2) ? clv_dice_below(dice, SPREAD) : 0);
+		uint64_t last =
+			start + (clv_dice_below(dice, 2) ? clv_dice_below(dice, SPREAD) : 0);
 
 		memset(walker.count, 0, SUBJECTS * sizeof(*walker.count));
 		look(run, state->before[i]);
-		if (!clv_observe_must(run, i, round, "cleave_walk failed",
-				      cleave_walk(run->map, thread, start, last, 0, visit, &walker)))
+		if (!clv_observe_must(
+			    run, i, round, "cleave_walk failed",
+			    cleave_walk(run->map, thread, start, last, 0, visit, &walker)))
 			return;
 		compare(run, i, round, state->before[i], walker.count, start, last);
 		clv_observe_pace(run, thread, &pace);
@@ -115,8 +117,7 @@ static void walk(struct clv_observe *run, unsigned i, unsigned round, struct cle
 static void update(struct clv_observe *run, unsigned i, unsigned round,
 		   struct cleave_thread *thread, struct clv_dice *dice)
 {
-	struct clv_subject *subject =
-		clv_observe_subject(run, i * OWN + clv_dice_below(dice, OWN));
+	struct clv_subject *subject = clv_observe_subject(run, i * OWN + clv_dice_below(dice, OWN));
 	uint64_t start = PAGE + clv_dice_below(dice, SPREAD);
 	uint64_t last = start + clv_dice_below(dice, SPREAD / 2);
 	int code;

@@ -78,7 +78,7 @@ static struct cleave_op op(enum cleave_op_kind kind, struct clv_subject *subject
 			   struct clv_subject *source, uint64_t start, uint64_t last)
 {
 	clv_write(&subject->state, kind == CLEAVE_REMOVE ? CLV_SUBJECT_OUT : CLV_SUBJECT_IN);
-	return (struct cleave_op){
+	return (struct cleave_op) {
 		.kind = kind,
 		.entry = clv_subject_entry(subject),
 		.source = source ? clv_subject_entry(source) : NULL,
@@ -140,8 +140,8 @@ static bool merge(struct clv_observe *run, unsigned round, struct cleave_thread 
 	} else {
 		pieces->whole = find_out(run, NULL);
 		ops[0] = op(CLEAVE_REMOVE, pieces->high, NULL, 0, 0);
-		ops[1] = op(CLEAVE_INSERT_NEAR, pieces->whole, pieces->low, PAGE,
-			    PAGE + LENGTH - 1);
+		ops[1] =
+			op(CLEAVE_INSERT_NEAR, pieces->whole, pieces->low, PAGE, PAGE + LENGTH - 1);
 		ops[2] = op(CLEAVE_REMOVE, pieces->low, NULL, 0, 0);
 		count = 3;
 	}
@@ -160,8 +160,8 @@ static void adjust(struct clv_observe *run, unsigned round, struct cleave_thread
 		uint32_t walks = clv_read(&state->walks);
 
 		clv_observe_migrate(run, thread, dice);
-		if (!(whole ? split(run, round, thread, dice, &pieces) :
-			      merge(run, round, thread, dice, &pieces)))
+		if (!(whole ? split(run, round, thread, dice, &pieces)
+			    : merge(run, round, thread, dice, &pieces)))
 			return;
 		clv_observe_step(run);
 		clv_observe_retire(run, thread);
@@ -212,8 +212,9 @@ static void body(struct clv_observe *run, unsigned i, struct cleave_thread *thre
 
 const struct clv_scenario clv_scenario_split = {
 	.name = "split",
-	.summary = "a mapping cut in two and made one again, against walks that look whether a page "
-		   "of it is covered",
+	.summary =
+		"a mapping cut in two and made one again, against walks that look whether a page "
+		"of it is covered",
 	.guarantee = CLEAVE_C3_COVERAGE,
 	.needs = CLEAVE_C3_COVERAGE | CLEAVE_C5_COMPLETE_AND_SINGLE,
 	.threads_min = 2,

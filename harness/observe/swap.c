@@ -72,7 +72,8 @@ static void walk(struct clv_observe *run, unsigned i, unsigned round, struct cle
 	} while (clv_read(&state->finished) < (round + 1) * swappers && !clv_observe_failed(run));
 }
 
-/* Returns: number of anchors; 0 after a failure. Each is in a subset of its own, where luck has it. */
+/* Returns: number of anchors; 0 after a failure. Each is in a subset of its own, where luck has it.
+ */
 static unsigned place_anchors(struct clv_observe *run, unsigned swapper,
 			      struct cleave_thread *thread)
 {
@@ -120,7 +121,7 @@ static void swap(struct clv_observe *run, unsigned i, unsigned round, struct cle
 
 		if (fresh && k % 2)
 			continue;
-		ops[count++] = (struct cleave_op){
+		ops[count++] = (struct cleave_op) {
 			.kind = in ? CLEAVE_REMOVE : CLEAVE_INSERT_NEAR,
 			.entry = clv_subject_entry(subject),
 			.source = in ? NULL : clv_subject_entry(near),

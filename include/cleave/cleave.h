@@ -9,13 +9,16 @@
  * Errors are negative errno values. Functions that return void cannot fail.
  *
  * What not to do:
- *  - do not share a cleave_thread between threads, nor use one while its thread sits in another call;
- *  - do not update a map from inside a walk of it, nor while holding it shared: it deadlocks;
+ *  - do not share a cleave_thread between threads;
+ *  - do not use a map from inside a walk of it, nor beside a hold of it but through the hold: also
+ *    two shared acquisitions deadlock when an update waits between them;
  *  - do not insert an entry smaller than cleave_entry_size: a design string decides what an entry
  *    is, and few take struct cleave_interval's place with something larger;
  *  - do not touch an entry's bounds yourself once it is in a map;
- *  - do not free an entry while it is in a map, nor, if the design defers (cleave_defers), before
- *    cleave_synchronize or cleave_defer says so;
+ *  - do not free an entry while it is in a map, nor, if the design defers (cleave_defers), free it
+ *    or insert it anew before cleave_synchronize or cleave_defer says so;
+ *  - do not take an entry from malloc: it has an alignment (cleave_entry_align; 64 bytes for struct
+ *    cleave_interval) that aligned_alloc gives;
  *  - do not change or remove one entry from two threads at a time: an entry has one owner, who is
  *    also the only one to name it as a parent or source.
  */
@@ -97,7 +100,7 @@ struct cleave_vma {
 struct cleave_env_options {
 	/*
 	 * NULL: this machine. Else a file with hwloc XML, or an hwloc synthetic string, for callers
-	 * that bring their own CPUs (a simulation).
+	 * that bring their own CPUs (a simulation); it is read in a forked child.
 	 */
 	const char *topology;
 };
@@ -119,6 +122,14 @@ CLEAVE_API void cleave_env_close(struct cleave_env *env);
  * Threads: the caller's own; end it from the same thread, holding nothing.
  */
 CLEAVE_API int cleave_thread_begin(struct cleave_thread **thread, struct cleave_env *env, int cpu);
+
+/*
+ * Where the thread's random numbers (levels of skip lists and the like) start; by default the order
+ * in which threads began.
+ */
+CLEAVE_API void cleave_thread_seed(struct cleave_thread *thread, uint64_t seed);
+
+/* Makes the calls that cleave_defer left, for which it may have to wait for walkers. */
 CLEAVE_API void cleave_thread_end(struct cleave_thread *thread);
 
 /* The thread has moved. Intervals keep the subset they have. Returns: 0; -ERANGE. */
@@ -209,14 +220,14 @@ struct cleave_op {
  * inserted by an earlier op of the batch, and not removed by an earlier one; for INSERT_AFTER the
  * bounds start where the source's do then. At most CLEAVE_BATCH_MAX ops.
  *
- * Set `ops` and `count`; the rest is the library's.
+ * Set `ops` and `count`; the rest is the library's. While a batch is prepared, no other batch names
+ * one of its entries or sources.
  */
 #define CLEAVE_BATCH_MAX 256
 
 struct cleave_batch {
 	const struct cleave_op *ops;
 	unsigned count;
-	uint32_t priv_flags;
 	void *priv[3];
 };
 
@@ -257,8 +268,9 @@ CLEAVE_API int cleave_change(struct cleave_map *map, struct cleave_thread *threa
 /* ---- walks and holds ---- */
 
 /*
- * Called for one interval that overlaps the range. It may sleep, and may use other maps.
- * Returns: 0 to go on, a positive number to stop; that becomes the walk's result.
+ * Called for one interval that overlaps the range. It may sleep, and may use other maps with the
+ * same thread handle: in one order everywhere, as with locks, since a walk holds what it walks.
+ * Returns: 0 to go on, a positive number to stop; that becomes the walk's result. Never negative.
  */
 typedef int cleave_visit_fn(struct cleave_entry *entry, void *arg);
 
@@ -270,28 +282,37 @@ enum cleave_walk_flags {
  * Visit every interval that overlaps [start, last] (C5). What a walk that is not stopped guarantees
  * beyond that depends on the scheme: see cleave_keeps.
  * Returns: 0 after visiting all; the visitor's number if it stopped; -EINVAL start > last;
- * -ENOMEM before anything was visited; -EBUSY and -ENOTSUP with CLEAVE_TRY.
+ * -ENOMEM before anything was visited; -EBUSY and -ENOTSUP with CLEAVE_TRY. A scheme that goes
+ * subset by subset may have visited some before it gives up.
  */
 CLEAVE_API int cleave_walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
 			   uint64_t last, unsigned flags, cleave_visit_fn *visit, void *arg);
 
 enum cleave_hold_mode {
 	CLEAVE_SHARED,	  /* no update happens meanwhile; others may hold it shared too */
-	CLEAVE_EXCLUSIVE, /* nobody else is inside; the holder may commit batches */
+	/* Nobody else is inside, but for walks of structures that need no lock for them; the
+	 * holder may apply batches through the hold. */
+	CLEAVE_EXCLUSIVE,
 };
 
 /*
- * Hold the whole map across calls (C6). Many maps can be held at once; take them in one order.
+ * Hold the whole map across calls (C6). Many maps can be held at once; take them in one order. A
+ * hold is released by the thread that took it. Meanwhile the map is used through the hold alone.
  * Returns: 0 with *hold set; -ENOMEM; -ENOTSUP if the design keeps no C6; with CLEAVE_TRY in
  * `flags` also -EBUSY.
  */
-CLEAVE_API int cleave_hold(struct cleave_map *map, struct cleave_thread *thread,
+CLEAVE_API int cleave_hold_begin(struct cleave_map *map, struct cleave_thread *thread,
 			   enum cleave_hold_mode mode, unsigned flags, struct cleave_hold **hold);
-CLEAVE_API void cleave_release(struct cleave_hold *hold);
+CLEAVE_API void cleave_hold_end(struct cleave_hold *hold);
 /* As cleave_walk, under the hold. */
 CLEAVE_API int cleave_hold_walk(struct cleave_hold *hold, uint64_t start, uint64_t last,
 				cleave_visit_fn *visit, void *arg);
-/* As cleave_apply, under an exclusive hold. Returns also: -EPERM under a shared one. */
+/*
+ * Commit a batch that was prepared before the hold was taken, or since. Returns: 0; -EPERM under a
+ * shared hold, the batch staying prepared.
+ */
+CLEAVE_API int cleave_hold_commit(struct cleave_hold *hold, struct cleave_batch *batch);
+/* As cleave_apply, under an exclusive hold: it asks for memory under it. Returns also: -EPERM under a shared one. */
 CLEAVE_API int cleave_hold_apply(struct cleave_hold *hold, const struct cleave_op *ops,
 				 unsigned count);
 
@@ -304,7 +325,8 @@ CLEAVE_API int cleave_hold_apply(struct cleave_hold *hold, const struct cleave_o
 CLEAVE_API bool cleave_defers(const struct cleave_map *map);
 
 /*
- * Wait until no walker can see entries removed before the call. Threads: not inside a walk.
+ * Wait until no walker can see entries removed before the call. Threads: not inside a walk or a
+ * hold, nor holding what a visitor may wait for.
  */
 CLEAVE_API void cleave_synchronize(struct cleave_map *map, struct cleave_thread *thread);
 

@@ -21,7 +21,8 @@ enum cleave_kind {
 	/* One object a subset. Updates run under that subset's lock, exclusive; walks under it,
 	 * shared, unless CLEAVE_WALKS_UNLOCKED. The structure need not know of threads. */
 	CLEAVE_SEQUENTIAL,
-	/* One object a map. Every call names a subset and runs under that subset's lock; calls for
+	/* One object a map. An update runs under the lock of its entry's subset, a walk under
+	 * those of the subsets that it names; calls for
 	 * different subsets run at the same time, so that what subsets share is the structure's
 	 * own to synchronise. */
 	CLEAVE_PARTITIONED,
@@ -34,7 +35,8 @@ enum cleave_structure_flags {
 	/* A walk's order is that of `start`, ties in the order of insertion; but a child of
 	 * insert_after may come anywhere behind its parent among them. */
 	CLEAVE_ORDERED = 1 << 0,
-	/* Walks run beside updates without a lock; they run inside an epoch (cleave_defers). */
+	/* Walks run beside updates without a lock, inside an epoch (cleave_defers). No such map
+	 * keeps C3: a walk may come between two ops of a batch. */
 	CLEAVE_WALKS_UNLOCKED = 1 << 1,
 	/* A removed entry may be seen until a grace period has passed ("C4-deferred"). */
 	CLEAVE_DEFERS = 1 << 2,
@@ -45,9 +47,20 @@ enum cleave_structure_flags {
 };
 
 /* Memory on a NUMA node (-1: anywhere), zeroed. pre: align is a power of two. NULL: none left.
- * Threads: any. Cost: the machine's allocator; small blocks share pages. */
+ * Threads: any. Cost: the machine's allocator. Blocks of less than a page share pages, those with a
+ * node only with others of the same node. */
 CLEAVE_API void *cleave_alloc(size_t size_bytes, size_t align_bytes, int node);
 CLEAVE_API void cleave_free(void *block, size_t size_bytes);
+
+/*
+ * For structures of kind CLEAVE_CONCURRENT and those with CLEAVE_WALKS_UNLOCKED, of which all calls
+ * run inside an epoch: `call` is made once nobody can see any more what was unlinked before.
+ */
+CLEAVE_API void cleave_retire(struct cleave_thread *thread, struct cleave_deferred *deferred,
+			      void (*call)(struct cleave_deferred *deferred));
+
+/* One turn of a loop that waits for another thread to write. */
+CLEAVE_API void cleave_pause(void);
 
 /* A 64-bit random number from the thread's own, seeded state. Cost: a few instructions. */
 CLEAVE_API uint64_t cleave_random(struct cleave_thread *thread);
@@ -56,6 +69,7 @@ struct cleave_structure_config {
 	unsigned subsets;  /* of the whole map */
 	unsigned subset;   /* which one this object is for; 0 unless CLEAVE_SEQUENTIAL */
 	int node;	   /* where its memory belongs; -1: anywhere */
+	const int *node_of_subset; /* [subsets]: the same for each, for objects that have several */
 	struct cleave_env *env;
 };
 
@@ -99,7 +113,7 @@ struct cleave_structure {
 
 	/*
 	 * Optional. Reserve what these ops can need, in the worst case, whatever others do before
-	 * they are applied. `self` is any one of the map's objects: the ops may be for several, and
+	 * they are applied. `self` is the object of the first op; the others may be for others, and
 	 * what is reserved serves them all. Locks: none. Returns: 0 with *reserve set; -ENOMEM, nothing reserved.
 	 * `settle` gives back what is left of it, after the batch was applied or abandoned.
 	 * NULL, both: updates never need memory.
@@ -138,7 +152,8 @@ struct cleave_structure {
 	/*
 	 * Visit what overlaps [start, last]; of one subset, unless the kind has one object and
 	 * `subset` is CLEAVE_ALL_SUBSETS. Returns: 0, or the visitor's positive number, at which it
-	 * stopped. Locks: shared, as the kind and flags say.
+	 * stopped. Locks: shared, as the kind and flags say. `thread` is NULL in cleave_validate,
+	 * which asks sequential structures alone.
 	 */
 	int (*walk)(void *self, struct cleave_thread *thread, unsigned subset, uint64_t start,
 		    uint64_t last, cleave_visit_fn *visit, void *arg);

@@ -23,8 +23,9 @@ struct cleave_thread;
  */
 struct clv_hold {
 	struct cleave_thread *thread;
-	uintptr_t state[7];
-} __attribute__((aligned(CLV_CACHE_LINE)));
+	bool timed; /* lib/map_lock.c's */
+	uintptr_t state[6];
+} __attribute__((aligned(CLV_CACHE_LINE), may_alias));
 
 enum clv_lock_flags {
 	CLV_LOCK_SPINS = 1 << 0,     /* waiters keep their CPU for as long as they wait */

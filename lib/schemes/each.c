@@ -83,41 +83,57 @@ static void settle(struct cleave_map *map, struct cleave_thread *thread, struct 
 		clv_map_give_holds(thread, batch->priv[1]);
 }
 
-/* The least subset of the batch that is at least `from`; -1: none. */
-static int64_t next_subset(const struct cleave_batch *batch, int64_t from)
+/* The subsets that the batch touches, ascending, each once. Returns: how many. */
+static unsigned subsets_of(const struct cleave_batch *batch, uint32_t *subset)
 {
-	int64_t least = -1;
+	unsigned count = 0;
 	for (unsigned i = 0; i < batch->count; i++) {
-		int64_t subset = batch->ops[i].entry->subset;
-		if (subset >= from && (least < 0 || subset < least))
-			least = subset;
+		uint32_t wanted = batch->ops[i].entry->subset;
+		unsigned at = count;
+		while (at && subset[at - 1] > wanted)
+			at--;
+		if (at && subset[at - 1] == wanted)
+			continue;
+		memmove(subset + at + 1, subset + at, (count - at) * sizeof(*subset));
+		subset[at] = wanted;
+		count++;
 	}
-	return least;
+	return count;
+}
+
+static void commit_one(struct cleave_map *map, struct cleave_thread *thread,
+		       struct cleave_batch *batch, uint32_t subset)
+{
+	const struct clv_map_lock *lock = &state_of(map)->lock;
+	struct clv_hold hold;
+	clv_map_acquire_exclusive(lock, subset, thread, &hold);
+	clv_map_apply_locked(map, thread, batch);
+	clv_map_release_exclusive(lock, subset, &hold);
+}
+
+static void commit_several(struct cleave_map *map, struct cleave_thread *thread,
+			   struct cleave_batch *batch)
+{
+	const struct clv_map_lock *lock = &state_of(map)->lock;
+	uint32_t subset[CLEAVE_BATCH_MAX];
+	struct clv_hold on_stack[HOLDS_ON_STACK];
+	struct clv_hold_set *set = batch->priv[1];
+	struct clv_hold *hold = set ? set->hold : on_stack;
+	unsigned count = subsets_of(batch, subset);
+
+	for (unsigned i = 0; i < count; i++)
+		clv_map_acquire_exclusive(lock, subset[i], thread, &hold[i]);
+	clv_map_apply_locked(map, thread, batch);
+	for (unsigned i = count; i-- > 0;)
+		clv_map_release_exclusive(lock, subset[i], &hold[i]);
 }
 
 static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
 {
-	const struct clv_map_lock *lock = &state_of(map)->lock;
-	struct clv_hold on_stack[HOLDS_ON_STACK];
-
-	if (batch->count == 1) {
-		unsigned i = batch->ops[0].entry->subset;
-		clv_map_acquire_exclusive(lock, i, thread, on_stack);
-		clv_map_apply_locked(map, thread, batch);
-		clv_map_release_exclusive(lock, i, on_stack);
-		return;
-	}
-	struct clv_hold_set *set = batch->priv[1];
-	struct clv_hold *hold = set ? set->hold : on_stack;
-	unsigned held = 0;
-
-	/* A removal leaves the entry's subset as it is: the second loop finds what the first did. */
-	for (int64_t i = next_subset(batch, 0); i >= 0; i = next_subset(batch, i + 1))
-		clv_map_acquire_exclusive(lock, (unsigned)i, thread, &hold[held++]);
-	clv_map_apply_locked(map, thread, batch);
-	held = 0;
-	for (int64_t i = next_subset(batch, 0); i >= 0; i = next_subset(batch, i + 1))
-		clv_map_release_exclusive(lock, (unsigned)i, &hold[held++]);
+	if (batch->count == 1)
+		commit_one(map, thread, batch, batch->ops[0].entry->subset);
+	else
+		commit_several(map, thread, batch);
 }
 
 static unsigned hold_count(const struct cleave_map *map)

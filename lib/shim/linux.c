@@ -19,7 +19,6 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
@@ -30,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "node_arena.h"
 #include "shim.h"
 #include "thread.h"
 
@@ -107,49 +107,40 @@ int clv_cpu_now(void)
 /* ---- memory ---- */
 
 /*
- * Two ways, and clv_free must tell which from the size alone:
+ * Three ways, and clv_free tells which from the size and the address:
  *  - on a machine with several NUMA nodes, blocks of a page and more are mapped, one system call
  *    each way; with a node, their pages are preferred from it (MPOL_PREFERRED: from elsewhere when
  *    it is full). If binding is not possible the block is an unbound one; alloc does not fail for
  *    that. The kernel allows 65,530 mappings (vm.max_map_count); neighbours of one policy are one.
- *  - all else comes from malloc; its pages come from the node of whoever touches them first, and
- *    blocks share pages, so that a node asked for has no effect. Under the address sanitizer that
- *    is everything: it does not look into mappings, and would call what they point to leaked.
+ *  - there too, smaller blocks with a node come from that node's arena, whose pages are preferred
+ *    from it in the same way: node_arena.h.
+ *  - all else comes from malloc; its pages come from the node of whoever touches them first. So do
+ *    small blocks for which the arena has no room, no such alignment (more than a page) or no such
+ *    node. Under the address sanitizer that is everything: it looks neither into mappings nor
+ *    between an arena's blocks, and would call what mappings point to leaked.
  */
-enum { UNKNOWN, ONE_NODE, SEVERAL_NODES };
 
-static int nodes_online(void)
-{
-#ifdef ADDRESS_SANITIZER
-	return ONE_NODE;
-#else
-	char list[64];
-	int file = open("/sys/devices/system/node/online", O_RDONLY | O_CLOEXEC);
-
-	if (file < 0)
-		return ONE_NODE;
-	ssize_t bytes = read(file, list, sizeof(list));
-	close(file);
-	/* "0" is one node, "0-11" and "0,2" are several. */
-	return bytes > 0 && (memchr(list, '-', (size_t)bytes) || memchr(list, ',', (size_t)bytes)) ?
-		       SEVERAL_NODES : ONE_NODE;
-#endif
-}
+/* Address space, not memory: 2^8 million locks of one line on each node. */
+#define ARENA_NODE_BYTES ((size_t)(sizeof(size_t) > 4 ? UINT64_C(16) << 30 : UINT64_C(16) << 20))
 
 /* Nodes that come later are not seen: the answer must be the same at alloc and free. */
-static bool has_several_nodes(void)
+static unsigned nodes_limit(void)
 {
-	static int known = UNKNOWN;
-	int seen = __atomic_load_n(&known, __ATOMIC_RELAXED);
+#ifdef ADDRESS_SANITIZER
+	return 1;
+#else
+	static unsigned known; /* 0: not asked yet */
+	unsigned seen = __atomic_load_n(&known, __ATOMIC_RELAXED);
 
-	if (seen == UNKNOWN) {
-		int found = nodes_online();
+	if (!seen) {
+		unsigned found = clv_node_arena_nodes();
 		/* The first to find out decides for all. */
 		if (__atomic_compare_exchange_n(&known, &seen, found, false, __ATOMIC_RELAXED,
 						__ATOMIC_RELAXED))
 			seen = found;
 	}
-	return seen == SEVERAL_NODES;
+	return seen;
+#endif
 }
 
 static size_t page_bytes(void)
@@ -165,7 +156,7 @@ static size_t round_up(size_t bytes, size_t multiple)
 
 static bool is_mapped(size_t size_bytes)
 {
-	return has_several_nodes() && size_bytes >= page_bytes();
+	return size_bytes >= page_bytes() && nodes_limit() > 1;
 }
 
 static void bind_pages(void *block, size_t bytes, int node)
@@ -205,16 +196,52 @@ static void *map_pages(size_t size_bytes, size_t align_bytes, int node)
 	return mapped;
 }
 
+/* NULL until the first small block with a node is asked for, then the same to the end. */
+static struct clv_node_arena *arena;
+
+static struct clv_node_arena *open_arena(void)
+{
+	struct clv_node_arena *opened = clv_node_arena_open(nodes_limit(), ARENA_NODE_BYTES,
+							    bind_pages);
+	struct clv_node_arena *first = NULL;
+
+	/* Release, and acquire when another was first: partners are each other and find_arena. */
+	if (__atomic_compare_exchange_n(&arena, &first, opened, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE))
+		return opened;
+	clv_node_arena_close(opened);
+	return first;
+}
+
+static struct clv_node_arena *find_arena(void)
+{
+	/* Acquire: partner is the release in open_arena. */
+	return __atomic_load_n(&arena, __ATOMIC_ACQUIRE);
+}
+
+/* Returns: NULL where malloc is to be asked. */
+static void *alloc_on_node(size_t size_bytes, size_t align_bytes, int node)
+{
+	if (node < 0 || nodes_limit() == 1)
+		return NULL;
+	struct clv_node_arena *from = find_arena();
+	if (!from)
+		from = open_arena();
+	return from ? clv_node_arena_alloc(from, size_bytes, align_bytes, node) : NULL;
+}
+
 void *clv_alloc(size_t size_bytes, size_t align_bytes, int node)
 {
 	if (is_mapped(size_bytes))
 		return map_pages(size_bytes, align_bytes, node);
+	void *block = alloc_on_node(size_bytes, align_bytes, node);
+	if (block)
+		return block;
 	if (align_bytes <= _Alignof(max_align_t))
 		return calloc(1, size_bytes ? size_bytes : 1);
 
 	/* To the line's end: malloc's own words about the next block must not share it. */
 	size_t bytes = round_up(size_bytes ? size_bytes : 1, align_bytes);
-	void *block = NULL;
 	if (bytes < size_bytes || posix_memalign(&block, align_bytes, bytes))
 		return NULL;
 	return memset(block, 0, bytes);
@@ -222,10 +249,14 @@ void *clv_alloc(size_t size_bytes, size_t align_bytes, int node)
 
 void clv_free(void *block, size_t size_bytes)
 {
+	struct clv_node_arena *from = find_arena();
+
 	if (!block)
 		return;
 	if (is_mapped(size_bytes))
 		munmap(block, round_up(size_bytes, page_bytes()));
+	else if (clv_node_arena_owns(from, block))
+		clv_node_arena_free(from, block);
 	else
 		free(block);
 }

@@ -58,7 +58,16 @@ bool clv_is_running(const struct cleave_thread *thread);
 /* The calling thread's CPU, for cleave_thread_begin(-1) alone. -1: unknown. */
 int clv_cpu_now(void);
 
-/* Zeroed memory; node -1: anywhere. NULL: none left. `free` is told the size it was asked with. */
+/*
+ * Zeroed memory; node -1: anywhere. NULL: none left. `free` is told the size it was asked with.
+ * pre: align_bytes is a power of two.
+ * On a host with several NUMA nodes the node holds for blocks of every size that are aligned to a
+ * page at most: what is smaller than a page shares pages with that node's blocks alone, and cache
+ * lines with nobody. It is a preference; a full node's memory comes from another. On a host with
+ * one node, and under the address sanitizer, it has no effect.
+ * Cost on the host: malloc; with a node, for less than a page, a spin bit of that node's; on
+ * several nodes, for a page and more, a system call.
+ */
 void *clv_alloc(size_t size_bytes, size_t align_bytes, int node);
 void clv_free(void *block, size_t size_bytes);
 

@@ -2,8 +2,8 @@
 /*
  * usage: sanitizer_control address|undefined|thread|leak
  *
- * Does the sanitizer of this build report? A child does what it is there for; its standard error has
- * to name the fault. Exit: 0 reported, 1 not, 2 wrong usage.
+ * Does the sanitizer of this build report? A child does what it is there for; its standard error
+ * has to name the fault. Exit: 0 reported, 1 not, 2 wrong usage.
  */
 #include <limits.h>
 #include <pthread.h>

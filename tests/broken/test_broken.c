@@ -3,12 +3,12 @@
  * usage: test_broken [NAME...]
  *
  * Proof that the contract suite can fail. Every design of registry.def, with one change made to the
- * real source, is put through the suite, each check in a process of its own; the check that is named
- * there has to fail. Then the same copies without the change, which have to pass everything. Prints
- * who caught what, and how.
+ * real source, is put through the suite, each check in a process of its own; the check that is
+ * named there has to fail. Then the same copies without the change, which have to pass everything.
+ * Prints who caught what, and how.
  *
- * A check that makes no progress for some time is ended: it hangs. That counts as failing only where
- * registry.def expects it.
+ * A check that makes no progress for some time is ended: it hangs. That counts as failing only
+ * where registry.def expects it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ enum {
 	BROKEN_SEEDS = 20, /* of the check that has to catch it; the first that does is enough */
 	BROKEN_ROUNDS = 20,
 	INTACT_ROUNDS = 6,
-	HANG_S = 5,	    /* without progress, of what may hang */
+	HANG_S = 5,	     /* without progress, of what may hang */
 	INTACT_HANG_S = 120, /* and of what must not */
 	CATCHERS_SHOWN = 4,
 };
@@ -48,7 +48,7 @@ struct broken {
 };
 
 static const struct broken table[] = {
-#define CLV_BROKEN(name, kind, original, design, check, how) \
+#define CLV_BROKEN(name, kind, original, design, check, how)                                       \
 	{ #name, kind, #original, design, #check, how },
 #include "registry.def"
 #undef CLV_BROKEN
@@ -80,7 +80,8 @@ static bool register_all(void)
 	}
 	for (unsigned i = 0; seeded_locks[i]; i++) {
 		if (clv_lock_type_add(seeded_locks[i])) {
-			fprintf(stderr, "cleave: lock %s: cannot be added\n", seeded_locks[i]->name);
+			fprintf(stderr, "cleave: lock %s: cannot be added\n",
+				seeded_locks[i]->name);
 			return false;
 		}
 	}
@@ -112,7 +113,10 @@ static bool keep(const struct outcome *outcome, void *arg)
 static void run_child(const char *design, const char *check, uint64_t seed, unsigned rounds)
 {
 	struct suite suite = {
-		.seed = seed, .threads = 3, .rounds = rounds, .batches = 60,
+		.seed = seed,
+		.threads = 3,
+		.rounds = rounds,
+		.batches = 60,
 		.progress = &result->progress,
 	};
 	/* What a sanitizer says of a bug that was put there is no news. */
@@ -172,8 +176,9 @@ static enum end run_apart(const char *design, const char *check, uint64_t seed, 
 		return HUNG;
 	}
 	if (!WIFEXITED(status) || !result->finished) {
-		snprintf(result->why, sizeof(result->why), "%s: %s: seed %llu: ended by %s %d", design,
-			 check, (unsigned long long)seed, WIFEXITED(status) ? "exit" : "signal",
+		snprintf(result->why, sizeof(result->why), "%s: %s: seed %llu: ended by %s %d",
+			 design, check, (unsigned long long)seed,
+			 WIFEXITED(status) ? "exit" : "signal",
 			 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 		return CRASHED;
 	}
@@ -287,7 +292,8 @@ int main(int argc, char **argv)
 {
 	unsigned bugs = 0, caught = 0, intact = 0, passed = 0;
 
-	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (result == MAP_FAILED || !register_all())
 		return 1;
 	for (unsigned i = 0; i < BUGS; i++) {

@@ -16,7 +16,8 @@ bool check_abandon(struct rig *rig)
 	struct cleave_batch batch = { .ops = ops, .count = 4 };
 
 	for (unsigned i = 0; i < 5; i++) {
-		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 9));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 9));
 		in[i] = true;
 	}
 	for (unsigned i = 0; i < 3; i++) {
@@ -28,7 +29,8 @@ bool check_abandon(struct rig *rig)
 	/* Others come between prepare and commit. */
 	DEMAND_CODE(rig, 0, cleave_prepare(rig->map, rig->thread, &batch));
 	for (unsigned i = 20; i < 120; i++) {
-		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i % 7, i));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i % 7, i));
 		in[i] = true;
 	}
 	cleave_commit(rig->map, rig->thread, &batch);
@@ -45,16 +47,17 @@ bool check_chain(struct rig *rig)
 	struct cleave_op ops[LINKS + 2];
 	struct visits visits;
 
-	ops[0] = (struct cleave_op){ CLEAVE_INSERT, rig_entry(rig, 0), NULL, 50, 60 };
+	ops[0] = (struct cleave_op) { CLEAVE_INSERT, rig_entry(rig, 0), NULL, 50, 60 };
 	for (unsigned i = 1; i < LINKS; i++) {
-		ops[i] = (struct cleave_op){ i % 2 ? CLEAVE_INSERT_AFTER : CLEAVE_INSERT_NEAR,
+		ops[i] =
+			(struct cleave_op) { i % 2 ? CLEAVE_INSERT_AFTER : CLEAVE_INSERT_NEAR,
 					     rig_entry(rig, i), rig_entry(rig, i - 1), 50, 60 + i };
 	}
 	/* The resident changes; then a child of what it is by then; and then it goes. */
 	DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, 30), 1, 2));
-	ops[LINKS] = (struct cleave_op){ CLEAVE_CHANGE, rig_entry(rig, 30), NULL, 70, 80 };
-	ops[LINKS + 1] = (struct cleave_op){ CLEAVE_INSERT_AFTER, rig_entry(rig, 31),
-					     rig_entry(rig, 30), 70, 75 };
+	ops[LINKS] = (struct cleave_op) { CLEAVE_CHANGE, rig_entry(rig, 30), NULL, 70, 80 };
+	ops[LINKS + 1] = (struct cleave_op) { CLEAVE_INSERT_AFTER, rig_entry(rig, 31),
+					      rig_entry(rig, 30), 70, 75 };
 	DEMAND_CODE(rig, 0, cleave_apply(rig->map, rig->thread, ops, LINKS + 2));
 	for (unsigned i = 0; i < LINKS; i++) {
 		in[i] = true;
@@ -79,7 +82,8 @@ static bool spread(struct rig *rig, unsigned count, bool *in)
 {
 	for (unsigned i = 0; i < count; i++) {
 		cleave_thread_set_cpu(rig->thread, rig->suite->cpu[i % rig->suite->cpus]);
-		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 5));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 5));
 		in[i] = true;
 	}
 	return true;
@@ -99,21 +103,22 @@ bool check_wide_batch(struct rig *rig)
 		unsigned at = (i * 29 + 5) % WIDE;
 
 		if (i % 3 == 0) {
-			ops[count++] = (struct cleave_op){ CLEAVE_REMOVE, rig_entry(rig, at), NULL,
-							   0, 0 };
+			ops[count++] = (struct cleave_op) { CLEAVE_REMOVE, rig_entry(rig, at), NULL,
+							    0, 0 };
 			in[at] = false;
 			continue;
 		}
-		ops[count++] = (struct cleave_op){ CLEAVE_INSERT_NEAR, rig_entry(rig, WIDE + at),
-						   rig_entry(rig, at), at + 1, at + 8 };
+		ops[count++] = (struct cleave_op) { CLEAVE_INSERT_NEAR, rig_entry(rig, WIDE + at),
+						    rig_entry(rig, at), at + 1, at + 8 };
 		in[WIDE + at] = true;
-		ops[count++] = (struct cleave_op){ CLEAVE_CHANGE, rig_entry(rig, at), NULL, at + 2,
-						   at + 3 };
+		ops[count++] = (struct cleave_op) { CLEAVE_CHANGE, rig_entry(rig, at), NULL, at + 2,
+						    at + 3 };
 	}
 	DEMAND_CODE(rig, 0, cleave_apply(rig->map, rig->thread, ops, count));
 	for (unsigned i = 0; i < WIDE; i++) {
-		DEMAND(rig, !in[WIDE + i] ||
-			    rig_entry(rig, WIDE + i)->subset == rig_entry(rig, i)->subset,
+		DEMAND(rig,
+		       !in[WIDE + i] ||
+			       rig_entry(rig, WIDE + i)->subset == rig_entry(rig, i)->subset,
 		       "copy %u is not in its source's subset", i);
 	}
 	return rig_sound(rig, in);
@@ -125,16 +130,16 @@ bool check_largest_batch(struct rig *rig)
 	struct cleave_op ops[CLEAVE_BATCH_MAX];
 
 	for (unsigned i = 0; i < CLEAVE_BATCH_MAX; i++) {
-		ops[i] = (struct cleave_op){ CLEAVE_INSERT, rig_entry(rig, i), NULL, i / 3,
-					     i / 3 + i % 40 };
+		ops[i] = (struct cleave_op) { CLEAVE_INSERT, rig_entry(rig, i), NULL, i / 3,
+					      i / 3 + i % 40 };
 		in[i] = true;
 	}
 	DEMAND_CODE(rig, 0, cleave_apply(rig->map, rig->thread, ops, CLEAVE_BATCH_MAX));
 	if (!rig_sound(rig, in))
 		return false;
 	for (unsigned i = 0; i < CLEAVE_BATCH_MAX; i++) {
-		ops[i] = (struct cleave_op){ i % 2 ? CLEAVE_REMOVE : CLEAVE_CHANGE, rig_entry(rig, i),
-					     NULL, 1000 - i, 1000 };
+		ops[i] = (struct cleave_op) { i % 2 ? CLEAVE_REMOVE : CLEAVE_CHANGE,
+					      rig_entry(rig, i), NULL, 1000 - i, 1000 };
 		in[i] = i % 2 == 0;
 	}
 	DEMAND_CODE(rig, 0, cleave_apply(rig->map, rig->thread, ops, CLEAVE_BATCH_MAX));
@@ -157,20 +162,23 @@ bool check_subsets(struct rig *rig)
 		       subsets);
 		seen += !used[subset[i]];
 		used[subset[i]] = true;
-		DEMAND(rig, i < rig->suite->cpus || strstr(rig->design, "@hash") ||
-				    subset[i] == subset[i % rig->suite->cpus],
+		DEMAND(rig,
+		       i < rig->suite->cpus || strstr(rig->design, "@hash") ||
+			       subset[i] == subset[i % rig->suite->cpus],
 		       "one CPU, two subsets");
 	}
 	DEMAND(rig, subsets > 16 || seen == subsets || strstr(rig->design, "@hash"),
 	       "entries of all CPUs go to %u of %u subsets", seen, subsets);
 	for (unsigned i = 0; i < 64; i++) {
 		cleave_thread_set_cpu(rig->thread, rig->suite->cpu[(i * 7 + 3) % rig->suite->cpus]);
-		DEMAND_CODE(rig, 0, cleave_change(rig->map, rig->thread, rig_entry(rig, i), 900 - i,
-						  905));
-		DEMAND_CODE(rig, 0, cleave_insert_after(rig->map, rig->thread, rig_entry(rig, i),
-							rig_entry(rig, 64 + i)));
-		DEMAND_CODE(rig, 0, cleave_insert_near(rig->map, rig->thread, rig_entry(rig, i),
-						       rig_entry(rig, 128 + i), i, i));
+		DEMAND_CODE(rig, 0,
+			    cleave_change(rig->map, rig->thread, rig_entry(rig, i), 900 - i, 905));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert_after(rig->map, rig->thread, rig_entry(rig, i),
+						rig_entry(rig, 64 + i)));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert_near(rig->map, rig->thread, rig_entry(rig, i),
+					       rig_entry(rig, 128 + i), i, i));
 		in[64 + i] = in[128 + i] = true;
 		DEMAND(rig, rig_entry(rig, i)->subset == subset[i], "a change moved an entry");
 		DEMAND(rig, rig_entry(rig, 64 + i)->subset == subset[i],

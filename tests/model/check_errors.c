@@ -13,8 +13,9 @@ static bool populate(struct rig *rig, bool *in)
 	memset(in, 0, RIG_ENTRIES * sizeof(*in));
 	for (unsigned i = 0; i < RESIDENTS; i++) {
 		cleave_thread_set_cpu(rig->thread, rig->suite->cpu[i % rig->suite->cpus]);
-		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, i), 10 * i,
-						  10 * i + 14));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert(rig->map, rig->thread, rig_entry(rig, i), 10 * i,
+					  10 * i + 14));
 		in[i] = true;
 	}
 	return true;
@@ -83,23 +84,34 @@ bool check_batch_errors(struct rig *rig)
 		struct cleave_op op;
 	} bad[] = {
 		{ -EINVAL, "start behind last", { CLEAVE_INSERT, fresh, NULL, 9, 8 } },
-		{ -EINVAL, "unknown kind", { (enum cleave_op_kind)(CLEAVE_CHANGE + 1), fresh, NULL, 1, 2 } },
+		{ -EINVAL,
+		  "unknown kind",
+		  { (enum cleave_op_kind)(CLEAVE_CHANGE + 1), fresh, NULL, 1, 2 } },
 		{ -EINVAL, "no entry", { CLEAVE_REMOVE, NULL, NULL, 0, 0 } },
 		{ -EINVAL, "no source", { CLEAVE_INSERT_NEAR, fresh, NULL, 1, 2 } },
 		{ -EINVAL, "no parent", { CLEAVE_INSERT_AFTER, fresh, NULL, 1, 2 } },
 		{ -EINVAL, "removed twice", { CLEAVE_REMOVE, rig_entry(rig, 0), NULL, 0, 0 } },
-		{ -EINVAL, "changed, then removed", { CLEAVE_REMOVE, rig_entry(rig, 1), NULL, 0, 0 } },
+		{ -EINVAL,
+		  "changed, then removed",
+		  { CLEAVE_REMOVE, rig_entry(rig, 1), NULL, 0, 0 } },
 		{ -EINVAL, "inserted twice", { CLEAVE_INSERT, fresh2, NULL, 1, 2 } },
 		{ -EINVAL, "its own source", { CLEAVE_INSERT_NEAR, fresh, fresh, 1, 2 } },
 		{ -EINVAL, "child starts elsewhere", { CLEAVE_INSERT_AFTER, fresh, old, 31, 44 } },
-		{ -EINVAL, "child starts where its parent, changed before, did",
+		{ -EINVAL,
+		  "child starts where its parent, changed before, did",
 		  { CLEAVE_INSERT_AFTER, fresh, rig_entry(rig, 1), 10, 24 } },
 		{ -EEXIST, "inserted already", { CLEAVE_INSERT, other, NULL, 1, 2 } },
 		{ -ENOENT, "not in", { CLEAVE_REMOVE, fresh, NULL, 0, 0 } },
 		{ -ENOENT, "change of what is not in", { CLEAVE_CHANGE, fresh, NULL, 1, 2 } },
-		{ -ENOENT, "source not in", { CLEAVE_INSERT_NEAR, fresh, rig_entry(rig, NEW + 2), 1, 2 } },
-		{ -ENOENT, "source removed before", { CLEAVE_INSERT_NEAR, fresh, rig_entry(rig, 0), 1, 2 } },
-		{ -ENOENT, "parent removed before", { CLEAVE_INSERT_AFTER, fresh, rig_entry(rig, 0), 0, 2 } },
+		{ -ENOENT,
+		  "source not in",
+		  { CLEAVE_INSERT_NEAR, fresh, rig_entry(rig, NEW + 2), 1, 2 } },
+		{ -ENOENT,
+		  "source removed before",
+		  { CLEAVE_INSERT_NEAR, fresh, rig_entry(rig, 0), 1, 2 } },
+		{ -ENOENT,
+		  "parent removed before",
+		  { CLEAVE_INSERT_AFTER, fresh, rig_entry(rig, 0), 0, 2 } },
 		{ -ERANGE, "last too large", { CLEAVE_INSERT, fresh, NULL, 1, UINT64_MAX } },
 	};
 	struct cleave_op many[CLEAVE_BATCH_MAX + 1];
@@ -119,8 +131,8 @@ bool check_batch_errors(struct rig *rig)
 		if (bad[i].code == -ERANGE && top == UINT64_MAX)
 			continue;
 		code = cleave_apply(rig->map, rig->thread, ops, 4);
-		DEMAND(rig, code == bad[i].code, "%s: cleave_apply returned %d, not %d", bad[i].what,
-		       code, bad[i].code);
+		DEMAND(rig, code == bad[i].code, "%s: cleave_apply returned %d, not %d",
+		       bad[i].what, code, bad[i].code);
 		if (!unchanged(rig, in))
 			return false;
 	}
@@ -132,7 +144,8 @@ bool check_batch_errors(struct rig *rig)
 	DEMAND_CODE(rig, -ENOENT, cleave_apply(rig->map, rig->thread, early, 2));
 	DEMAND_CODE(rig, -EINVAL, cleave_apply(rig->map, rig->thread, early, 0));
 	for (unsigned i = 0; i < CLEAVE_BATCH_MAX + 1; i++)
-		many[i] = (struct cleave_op){ CLEAVE_INSERT, rig_entry(rig, RESIDENTS + i), NULL, i, i };
+		many[i] = (struct cleave_op) { CLEAVE_INSERT, rig_entry(rig, RESIDENTS + i), NULL,
+					       i, i };
 	DEMAND_CODE(rig, -E2BIG, cleave_prepare(rig->map, rig->thread, &batch));
 	return unchanged(rig, in);
 }
@@ -159,8 +172,9 @@ bool check_other_map(struct rig *rig)
 	int inserted = cleave_insert(other, rig->thread, entry, 4, 5);
 	cleave_close(other);
 	memset(entry, 0, rig->stride_bytes);
-	DEMAND(rig, code[0] == -EEXIST && code[1] == -ENOENT && code[2] == -ENOENT &&
-			    code[3] == -ENOENT && code[4] == -ENOENT,
+	DEMAND(rig,
+	       code[0] == -EEXIST && code[1] == -ENOENT && code[2] == -ENOENT &&
+		       code[3] == -ENOENT && code[4] == -ENOENT,
 	       "another map's entry: insert %d, remove %d, change %d, after %d, near %d", code[0],
 	       code[1], code[2], code[3], code[4]);
 	DEMAND(rig, empty, "the other map is not empty");

@@ -11,8 +11,7 @@ bool check_names(struct rig *rig)
 	struct cleave_map *again;
 	size_t align_bytes = cleave_entry_align(rig->map);
 
-	DEMAND_CODE(rig, 0,
-		    cleave_open(&again, rig->suite->env, cleave_design(rig->map), &error));
+	DEMAND_CODE(rig, 0, cleave_open(&again, rig->suite->env, cleave_design(rig->map), &error));
 	bool same = !strcmp(cleave_design(again), cleave_design(rig->map));
 
 	cleave_close(again);
@@ -30,8 +29,10 @@ bool check_names(struct rig *rig)
 	DEMAND(rig, cleave_memory(rig->map) > 0, "takes no memory");
 	DEMAND(rig, !(cleave_keeps(rig->map) & ~(unsigned)CLEAVE_KEEPS_ALL),
 	       "keeps what does not exist");
-	DEMAND(rig, cleave_open(&again, rig->suite->env, "rb_interval/one:no_such_lock", &error) ==
-			    -EINVAL && error.text[0],
+	DEMAND(rig,
+	       cleave_open(&again, rig->suite->env, "rb_interval/one:no_such_lock", &error) ==
+			       -EINVAL &&
+		       error.text[0],
 	       "an unknown lock is not refused with a message");
 	return true;
 }
@@ -42,14 +43,16 @@ bool check_reopen(struct rig *rig)
 	bool in[RIG_ENTRIES] = { false };
 
 	for (unsigned i = 0; i < 40; i++)
-		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 3));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 3));
 	cleave_close(rig->map);
 	memset(rig->pool, 0, rig->pool_bytes);
 	DEMAND_CODE(rig, 0, cleave_open(&rig->map, rig->suite->env, rig->design, NULL));
 	if (!rig_sound(rig, in))
 		return false;
 	for (unsigned i = 0; i < 40; i++) {
-		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 3));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 3));
 		in[i] = true;
 	}
 	return rig_sound(rig, in);
@@ -77,8 +80,8 @@ bool check_ranges(struct rig *rig)
 		uint64_t start, last;
 		bool from_top;
 	} shapes[] = {
-		{ 0, 0, false }, { 0, 0, true }, { 5, 9, false }, { 9, 5, true }, { 0, 7, false },
-		{ 7, 0, true },
+		{ 0, 0, false }, { 0, 0, true },  { 5, 9, false },
+		{ 9, 5, true },	 { 0, 7, false }, { 7, 0, true },
 	};
 
 	for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
@@ -87,9 +90,9 @@ bool check_ranges(struct rig *rig)
 
 		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, entry, a, b));
 		cleave_bounds(rig->map, entry, &start, &last);
-		DEMAND(rig, start == a && last == b, "bounds [%llu, %llu] read back as [%llu, %llu]",
-		       (unsigned long long)a, (unsigned long long)b, (unsigned long long)start,
-		       (unsigned long long)last);
+		DEMAND(rig, start == a && last == b,
+		       "bounds [%llu, %llu] read back as [%llu, %llu]", (unsigned long long)a,
+		       (unsigned long long)b, (unsigned long long)start, (unsigned long long)last);
 		DEMAND(rig, !cleave_empty(rig->map) || rig->sink, "empty with an entry");
 		if (!visited(rig, a, a, 1) || !visited(rig, b, b, 1) || !visited(rig, a, b, 1) ||
 		    !visited(rig, 0, top, 1) || (a && !visited(rig, 0, a - 1, 0)) ||
@@ -101,7 +104,8 @@ bool check_ranges(struct rig *rig)
 		DEMAND(rig, cleave_empty(rig->map), "not empty without an entry");
 	}
 	DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, entry, 0, top));
-	if (!visited(rig, 0, 0, 1) || !visited(rig, top, top, 1) || !visited(rig, top / 2, top / 2, 1))
+	if (!visited(rig, 0, 0, 1) || !visited(rig, top, top, 1) ||
+	    !visited(rig, top / 2, top / 2, 1))
 		return false;
 	/* In place, to both ends and across. */
 	DEMAND_CODE(rig, 0, cleave_change(rig->map, rig->thread, entry, 0, 0));

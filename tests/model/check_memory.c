@@ -18,7 +18,8 @@ static bool populate(struct rig *rig, bool *in)
 	memset(in, 0, RIG_ENTRIES * sizeof(*in));
 	for (unsigned i = 0; i < RESIDENTS; i++) {
 		cleave_thread_set_cpu(rig->thread, rig->suite->cpu[i % rig->suite->cpus]);
-		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 20));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, i + 20));
 		in[i] = true;
 	}
 	return true;
@@ -55,18 +56,18 @@ static int prepare(struct rig *rig)
 	struct cleave_batch batch = { .ops = ops, .count = 0 };
 
 	for (unsigned i = 0; i < RESIDENTS; i += 2)
-		ops[batch.count++] = (struct cleave_op){
-			i % 4 ? CLEAVE_REMOVE : CLEAVE_CHANGE, rig_entry(rig, i), NULL, 300 - i, 400
-		};
+		ops[batch.count++] = (struct cleave_op) { i % 4 ? CLEAVE_REMOVE : CLEAVE_CHANGE,
+							  rig_entry(rig, i), NULL, 300 - i, 400 };
 	for (unsigned i = 0; i < 40; i++) {
 		unsigned source = i % 2 ? i : i + 1;
-		enum cleave_op_kind kind = i % 3 == 0 ? CLEAVE_INSERT :
-					   i % 3 == 1 ? CLEAVE_INSERT_AFTER : CLEAVE_INSERT_NEAR;
+		enum cleave_op_kind kind = i % 3 == 0	? CLEAVE_INSERT
+					   : i % 3 == 1 ? CLEAVE_INSERT_AFTER
+							: CLEAVE_INSERT_NEAR;
 
-		ops[batch.count++] = (struct cleave_op){
-			kind, rig_entry(rig, 100 + i),
-			kind == CLEAVE_INSERT ? NULL : rig_entry(rig, source), source, 200
-		};
+		ops[batch.count++] =
+			(struct cleave_op) { kind, rig_entry(rig, 100 + i),
+					     kind == CLEAVE_INSERT ? NULL : rig_entry(rig, source),
+					     source, 200 };
 	}
 	int code = cleave_prepare(rig->map, rig->thread, &batch);
 
@@ -87,10 +88,10 @@ static int walk(struct rig *rig)
 static int hold(struct rig *rig)
 {
 	struct cleave_hold *held;
-	int code = cleave_hold(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &held);
+	int code = cleave_hold_begin(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &held);
 
 	if (!code)
-		cleave_release(held);
+		cleave_hold_end(held);
 	return code;
 }
 
@@ -102,7 +103,7 @@ static int hold_apply(struct rig *rig)
 	};
 	const struct cleave_op undo = { CLEAVE_REMOVE, rig_entry(rig, 150), NULL, 0, 0 };
 	struct cleave_hold *held;
-	int code = cleave_hold(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &held);
+	int code = cleave_hold_begin(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &held);
 
 	if (code)
 		return code;
@@ -111,7 +112,7 @@ static int hold_apply(struct rig *rig)
 		fault_off();
 		code = cleave_hold_apply(held, &undo, 1);
 	}
-	cleave_release(held);
+	cleave_hold_end(held);
 	cleave_synchronize(rig->map, rig->thread);
 	return code;
 }
@@ -126,8 +127,8 @@ static bool exhaust(struct rig *rig, const char *name, attempt_fn *attempt, cons
 		int code;
 
 		/* A thread of its own each time, so that nothing is left over from the last. */
-		DEMAND_CODE(rig, 0, cleave_thread_begin(&rig->thread, rig->suite->env,
-							rig->suite->cpu[0]));
+		DEMAND_CODE(rig, 0,
+			    cleave_thread_begin(&rig->thread, rig->suite->env, rig->suite->cpu[0]));
 		blocks = fault_live_blocks();
 		bytes = fault_live_bytes();
 		fault_at(n);
@@ -139,7 +140,8 @@ static bool exhaust(struct rig *rig, const char *name, attempt_fn *attempt, cons
 			DEMAND(rig, !code, "%s: allocation %u: returned %d", name, n, code);
 			return rig_sound(rig, in);
 		}
-		DEMAND(rig, code == -ENOMEM, "%s: allocation %u failed: returned %d", name, n, code);
+		DEMAND(rig, code == -ENOMEM, "%s: allocation %u failed: returned %d", name, n,
+		       code);
 		DEMAND(rig, fault_live_blocks() == blocks && fault_live_bytes() == bytes,
 		       "%s: allocation %u failed: %lld blocks, %lld bytes are lost", name, n,
 		       (long long)(fault_live_blocks() - blocks),

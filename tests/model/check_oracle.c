@@ -105,9 +105,9 @@ static const struct {
 	const char *name;
 	shape_fn *fill;
 } shapes[] = {
-	{ "libc", shape_libc },		{ "random", shape_random },	{ "equal", shape_equal },
-	{ "nested", shape_nested },	{ "disjoint", shape_disjoint },	{ "points", shape_points },
-	{ "whole", shape_whole },	{ "stairs", shape_stairs },
+	{ "libc", shape_libc },	    { "random", shape_random },	    { "equal", shape_equal },
+	{ "nested", shape_nested }, { "disjoint", shape_disjoint }, { "points", shape_points },
+	{ "whole", shape_whole },   { "stairs", shape_stairs },
 };
 
 enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
@@ -185,8 +185,8 @@ static bool compare(struct oracle *oracle, uint64_t start, uint64_t last)
 	struct visits seen;
 
 	DEMAND_CODE(rig, 0, rig_walk(rig, start, last, &seen));
-	DEMAND_CODE(rig, 0, cleave_walk(oracle->map, rig->thread, start, last, 0, visit_twin,
-					&expected));
+	DEMAND_CODE(rig, 0,
+		    cleave_walk(oracle->map, rig->thread, start, last, 0, visit_twin, &expected));
 	DEMAND(rig, !seen.overflow, "a walk makes more visits than there are entries");
 	return compare_sets(oracle, &seen, &expected) &&
 	       (!rig->ordered || compare_order(oracle, &seen, &expected));
@@ -236,7 +236,7 @@ static bool make_op(struct oracle *oracle, struct cleave_op *op, struct cleave_o
 	if (oracle->touched[at])
 		return false;
 	oracle->touched[at] = true;
-	*op = (struct cleave_op){ .entry = rig_entry(rig, at) };
+	*op = (struct cleave_op) { .entry = rig_entry(rig, at) };
 	shapes[oracle->shape].fill(oracle, &op->start, &op->last);
 	if (op->entry->map_id) {
 		op->kind = below(oracle, 5) < 2 ? CLEAVE_CHANGE : CLEAVE_REMOVE;
@@ -295,8 +295,8 @@ static bool run_shape(struct oracle *oracle)
 		shapes[oracle->shape].fill(oracle, &start, &last);
 		if (below(oracle, 2))
 			last = start;
-		if (!compare(oracle, start, last) || (last < UINT64_MAX && last > 0 &&
-						      !compare(oracle, last - 1, last + 1)))
+		if (!compare(oracle, start, last) ||
+		    (last < UINT64_MAX && last > 0 && !compare(oracle, last - 1, last + 1)))
 			return false;
 		if (i % 16 && i + 1 < rig->suite->batches)
 			continue;
@@ -321,7 +321,8 @@ static bool drain(struct oracle *oracle)
 		if (!oracle->twin[at].entry.map_id)
 			continue;
 		DEMAND_CODE(rig, 0, cleave_remove(rig->map, rig->thread, rig_entry(rig, at)));
-		DEMAND_CODE(rig, 0, cleave_remove(oracle->map, rig->thread, &oracle->twin[at].entry));
+		DEMAND_CODE(rig, 0,
+			    cleave_remove(oracle->map, rig->thread, &oracle->twin[at].entry));
 		DEMAND(rig, i % 16 || !cleave_validate(rig->map, &error), "%s", error.text);
 	}
 	cleave_synchronize(rig->map, rig->thread);
@@ -360,10 +361,11 @@ bool check_oracle(struct rig *rig)
 
 	if (rig->sink)
 		return true;
-	oracle.twin = aligned_alloc(_Alignof(struct cleave_interval),
-				    PEOPLE * sizeof(*oracle.twin));
+	oracle.twin =
+		aligned_alloc(_Alignof(struct cleave_interval), PEOPLE * sizeof(*oracle.twin));
 	memset(oracle.twin, 0, PEOPLE * sizeof(*oracle.twin));
-	DEMAND_CODE(rig, 0, cleave_open(&oracle.map, rig->suite->env, "brute_array/one:none", NULL));
+	DEMAND_CODE(rig, 0,
+		    cleave_open(&oracle.map, rig->suite->env, "brute_array/one:none", NULL));
 	good = run_all(&oracle);
 	cleave_close(oracle.map);
 	free(oracle.twin);

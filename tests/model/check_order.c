@@ -40,7 +40,8 @@ static bool crowd(struct rig *rig, enum cleave_op_kind kind)
 		unsigned from = (unsigned)(roll(&state) % CROWD);
 		struct cleave_entry *entry = rig_entry(rig, at), *source = rig_entry(rig, from);
 
-		cleave_thread_set_cpu(rig->thread, rig->suite->cpu[roll(&state) % rig->suite->cpus]);
+		cleave_thread_set_cpu(rig->thread,
+				      rig->suite->cpu[roll(&state) % rig->suite->cpus]);
 		if (entry->map_id) {
 			DEMAND_CODE(rig, 0, cleave_remove(rig->map, rig->thread, entry));
 			cleave_synchronize(rig->map, rig->thread);
@@ -48,8 +49,9 @@ static bool crowd(struct rig *rig, enum cleave_op_kind kind)
 			for (unsigned i = 0; i < CROWD; i++)
 				parent[i] = parent[i] == at ? NOBODY : parent[i];
 		} else if (!source->map_id) {
-			DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, entry, 20,
-							  20 + roll(&state) % 9));
+			DEMAND_CODE(rig, 0,
+				    cleave_insert(rig->map, rig->thread, entry, 20,
+						  20 + roll(&state) % 9));
 		} else {
 			struct cleave_op op = { kind, entry, source, 20, 20 + roll(&state) % 9 };
 
@@ -90,8 +92,9 @@ bool check_ties(struct rig *rig)
 		return true;
 	/* start = i % 3: three piles of ties, inserted in turn, and some removed. */
 	for (unsigned i = 0; i < MANY; i++) {
-		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i % 3,
-						  i % 3 + i % 11));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i % 3,
+					  i % 3 + i % 11));
 		in[i] = true;
 	}
 	for (unsigned i = 0; i < MANY; i += 7) {

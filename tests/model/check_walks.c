@@ -12,7 +12,8 @@ static bool populate(struct rig *rig, bool *in, unsigned count)
 	memset(in, 0, RIG_ENTRIES * sizeof(*in));
 	for (unsigned i = 0; i < count; i++) {
 		cleave_thread_set_cpu(rig->thread, rig->suite->cpu[i % rig->suite->cpus]);
-		DEMAND_CODE(rig, 0, cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, 100));
+		DEMAND_CODE(rig, 0,
+			    cleave_insert(rig->map, rig->thread, rig_entry(rig, i), i, 100));
 		in[i] = true;
 	}
 	return true;
@@ -27,10 +28,11 @@ static bool open_for_updates(struct rig *rig)
 	int code;
 
 	if (rig->keeps & CLEAVE_C6_LONG_HOLDS) {
-		DEMAND_CODE(rig, 0, cleave_thread_begin(&other, rig->suite->env, rig->suite->cpu[0]));
-		code = cleave_hold(rig->map, other, CLEAVE_EXCLUSIVE, CLEAVE_TRY, &hold);
+		DEMAND_CODE(rig, 0,
+			    cleave_thread_begin(&other, rig->suite->env, rig->suite->cpu[0]));
+		code = cleave_hold_begin(rig->map, other, CLEAVE_EXCLUSIVE, CLEAVE_TRY, &hold);
 		if (!code)
-			cleave_release(hold);
+			cleave_hold_end(hold);
 		cleave_thread_end(other);
 		DEMAND(rig, !code || code == -ENOTSUP, "the map is still held: %d", code);
 	}
@@ -60,9 +62,9 @@ bool check_early_stop(struct rig *rig)
 		if (!(rig->keeps & CLEAVE_C6_LONG_HOLDS))
 			continue;
 		visits.count = 0;
-		DEMAND_CODE(rig, 0, cleave_hold(rig->map, rig->thread, CLEAVE_SHARED, 0, &hold));
+		DEMAND_CODE(rig, 0, cleave_hold_begin(rig->map, rig->thread, CLEAVE_SHARED, 0, &hold));
 		int code = cleave_hold_walk(hold, 0, 99, rig_visit, &visits);
-		cleave_release(hold);
+		cleave_hold_end(hold);
 		DEMAND(rig, code == 41 && visits.count == stop,
 		       "under a hold: returned %d after %u visits", code, visits.count);
 		if (!open_for_updates(rig))
@@ -83,9 +85,9 @@ bool check_walk_errors(struct rig *rig)
 	DEMAND_CODE(rig, -EINVAL,
 		    cleave_walk(rig->map, rig->thread, UINT64_MAX, 0, 0, rig_visit, &visits));
 	if (rig->keeps & CLEAVE_C6_LONG_HOLDS) {
-		DEMAND_CODE(rig, 0, cleave_hold(rig->map, rig->thread, CLEAVE_SHARED, 0, &hold));
+		DEMAND_CODE(rig, 0, cleave_hold_begin(rig->map, rig->thread, CLEAVE_SHARED, 0, &hold));
 		int code = cleave_hold_walk(hold, 2, 1, rig_visit, &visits);
-		cleave_release(hold);
+		cleave_hold_end(hold);
 		DEMAND(rig, code == -EINVAL, "cleave_hold_walk returned %d", code);
 	}
 	DEMAND(rig, !visits.count, "a refused walk made a visit");
@@ -129,30 +131,30 @@ bool check_hold(struct rig *rig)
 
 	if (!populate(rig, in, 20))
 		return false;
-	DEMAND_CODE(rig, 0, cleave_hold(rig->map, rig->thread, CLEAVE_SHARED, 0, &hold));
+	DEMAND_CODE(rig, 0, cleave_hold_begin(rig->map, rig->thread, CLEAVE_SHARED, 0, &hold));
 	code = cleave_hold_apply(hold, &op, 1);
 	walked = cleave_hold_walk(hold, 0, 100, rig_visit, &visits);
-	cleave_release(hold);
+	cleave_hold_end(hold);
 	DEMAND(rig, code == -EPERM, "an update under a shared hold returned %d", code);
-	DEMAND(rig, !walked && (visits.count == 20 || rig->sink), "a walk under a hold: %d, %u visits",
-	       walked, visits.count);
+	DEMAND(rig, !walked && (visits.count == 20 || rig->sink),
+	       "a walk under a hold: %d, %u visits", walked, visits.count);
 	if (!rig_sound(rig, in))
 		return false;
 
-	DEMAND_CODE(rig, 0, cleave_hold(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &hold));
+	DEMAND_CODE(rig, 0, cleave_hold_begin(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &hold));
 	bool good = update_under(rig, hold, in);
-	cleave_release(hold);
+	cleave_hold_end(hold);
 	if (!good || !rig_sound(rig, in) || !open_for_updates(rig))
 		return false;
 
 	DEMAND_CODE(rig, 0, cleave_open(&other, rig->suite->env, rig->design, NULL));
-	code = cleave_hold(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &hold);
-	walked = cleave_hold(other, rig->thread, CLEAVE_SHARED, 0, &second);
+	code = cleave_hold_begin(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &hold);
+	walked = cleave_hold_begin(other, rig->thread, CLEAVE_SHARED, 0, &second);
 	/* Not in the order in which they were taken. */
 	if (!code)
-		cleave_release(hold);
+		cleave_hold_end(hold);
 	if (!walked)
-		cleave_release(second);
+		cleave_hold_end(second);
 	cleave_close(other);
 	DEMAND(rig, !code && !walked, "two maps held at once: %d, %d", code, walked);
 	return open_for_updates(rig);
@@ -164,8 +166,8 @@ bool check_no_hold(struct rig *rig)
 
 	if (rig->structure->keeps & CLEAVE_C6_LONG_HOLDS && rig->keeps & CLEAVE_C6_LONG_HOLDS)
 		return true;
-	DEMAND_CODE(rig, -ENOTSUP, cleave_hold(rig->map, rig->thread, CLEAVE_SHARED, 0, &hold));
-	DEMAND_CODE(rig, -ENOTSUP, cleave_hold(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &hold));
+	DEMAND_CODE(rig, -ENOTSUP, cleave_hold_begin(rig->map, rig->thread, CLEAVE_SHARED, 0, &hold));
+	DEMAND_CODE(rig, -ENOTSUP, cleave_hold_begin(rig->map, rig->thread, CLEAVE_EXCLUSIVE, 0, &hold));
 	return true;
 }
 
@@ -177,15 +179,15 @@ static bool try_while(struct rig *rig, struct cleave_thread *other, enum cleave_
 	bool unlocked = rig->structure->flags & CLEAVE_WALKS_UNLOCKED;
 	int code[3];
 
-	DEMAND_CODE(rig, 0, cleave_hold(rig->map, other, mode, 0, &hold));
+	DEMAND_CODE(rig, 0, cleave_hold_begin(rig->map, other, mode, 0, &hold));
 	code[0] = cleave_walk(rig->map, rig->thread, 0, 100, CLEAVE_TRY, rig_visit, &visits);
-	code[1] = cleave_hold(rig->map, rig->thread, CLEAVE_SHARED, CLEAVE_TRY, &tried);
+	code[1] = cleave_hold_begin(rig->map, rig->thread, CLEAVE_SHARED, CLEAVE_TRY, &tried);
 	if (!code[1])
-		cleave_release(tried);
-	code[2] = cleave_hold(rig->map, rig->thread, CLEAVE_EXCLUSIVE, CLEAVE_TRY, &tried);
+		cleave_hold_end(tried);
+	code[2] = cleave_hold_begin(rig->map, rig->thread, CLEAVE_EXCLUSIVE, CLEAVE_TRY, &tried);
 	if (!code[2])
-		cleave_release(tried);
-	cleave_release(hold);
+		cleave_hold_end(tried);
+	cleave_hold_end(hold);
 	for (unsigned i = 0; i < 3; i++) {
 		DEMAND(rig, !code[i] || code[i] == -EBUSY || code[i] == -ENOTSUP,
 		       "trying returned %d", code[i]);
@@ -216,10 +218,11 @@ bool check_try(struct rig *rig)
 	if (!(rig->keeps & CLEAVE_C6_LONG_HOLDS))
 		return true;
 	for (unsigned mode = CLEAVE_SHARED; mode <= CLEAVE_EXCLUSIVE; mode++) {
-		code = cleave_hold(rig->map, rig->thread, mode, CLEAVE_TRY, &hold);
+		code = cleave_hold_begin(rig->map, rig->thread, mode, CLEAVE_TRY, &hold);
 		if (!code)
-			cleave_release(hold);
-		DEMAND(rig, !code || code == -ENOTSUP, "trying to hold a free map returned %d", code);
+			cleave_hold_end(hold);
+		DEMAND(rig, !code || code == -ENOTSUP, "trying to hold a free map returned %d",
+		       code);
 	}
 	DEMAND_CODE(rig, 0, cleave_thread_begin(&other, rig->suite->env, rig->suite->cpu[0]));
 	good = try_while(rig, other, CLEAVE_SHARED) && open_for_updates(rig) &&

@@ -168,27 +168,24 @@ static size_t memory(const void *self)
 	return sizeof(struct list);
 }
 
-#define LIST_MEMBERS                                                                  \
-	.source = "none",                                                             \
-	.kind = CLEAVE_SEQUENTIAL,                                                    \
-	.keeps = CLEAVE_KEEPS_ALL & ~(CLEAVE_C3_COVERAGE | CLEAVE_C6_LONG_HOLDS),     \
-	.entry_size_bytes = sizeof(struct cleave_interval),                           \
-	.entry_align_bytes = _Alignof(struct cleave_interval),                        \
-	.last_max = UINT64_MAX, .bounds = bounds, .create = create,                   \
-	.destroy = destroy, .insert = insert, .remove = remove_entry,                 \
-	.change = change, .walk = walk, .empty = empty, .validate = validate,         \
-	.memory = memory
-
 const struct cleave_structure list_unlocked = {
 	.name = "list_unlocked",
 	.summary = "list with walks beside updates, for tests",
+	.source = "none",
+	.kind = CLEAVE_SEQUENTIAL,
 	.flags = CLEAVE_WALKS_UNLOCKED | CLEAVE_DEFERS | CLEAVE_UNRANKED,
-	LIST_MEMBERS,
-};
-
-const struct cleave_structure list_hasty = {
-	.name = "list_hasty",
-	.summary = "the same, claiming that a removed entry is unseen at once",
-	.flags = CLEAVE_WALKS_UNLOCKED | CLEAVE_UNRANKED,
-	LIST_MEMBERS,
+	.keeps = CLEAVE_KEEPS_ALL & ~(CLEAVE_C3_COVERAGE | CLEAVE_C6_LONG_HOLDS),
+	.entry_size_bytes = sizeof(struct cleave_interval),
+	.entry_align_bytes = _Alignof(struct cleave_interval),
+	.last_max = UINT64_MAX,
+	.bounds = bounds,
+	.create = create,
+	.destroy = destroy,
+	.insert = insert,
+	.remove = remove_entry,
+	.change = change,
+	.walk = walk,
+	.empty = empty,
+	.validate = validate,
+	.memory = memory,
 };

@@ -7,7 +7,4 @@
 /* A list whose walks take no lock, to put the epochs of lib/reclaim.c to use. */
 extern const struct cleave_structure list_unlocked;
 
-/* The same, but it does not say that it defers: wrong, and to be found out. */
-extern const struct cleave_structure list_hasty;
-
 #endif

@@ -106,8 +106,8 @@ bool rig_holds(struct rig *rig, const bool *in)
 
 		DEMAND(rig, seen[i] == expected, "entry %u visited %u times, not %u", i, seen[i],
 		       expected);
-		DEMAND(rig, !rig_entry(rig, i)->map_id == !in[i], "entry %u says that it is %s a map",
-		       i, in[i] ? "in no" : "in");
+		DEMAND(rig, !rig_entry(rig, i)->map_id == !in[i],
+		       "entry %u says that it is %s a map", i, in[i] ? "in no" : "in");
 	}
 	return true;
 }

@@ -123,14 +123,12 @@ static void list_schemes(struct listing *listing, const char *structure,
 	}
 }
 
-unsigned suite_designs(const struct suite *suite, const char *only,
-		       void (*visit)(const char *design, void *arg), void *arg)
+unsigned suite_designs(const char *only, void (*visit)(const char *design, void *arg), void *arg)
 {
 	struct listing listing = { visit, arg, 0 };
 	const struct cleave_structure *structure;
 	const struct clv_scheme *scheme;
 
-	(void)suite;
 	for (unsigned i = 0; (structure = cleave_structure_at(i)); i++) {
 		if (only && strcmp(only, structure->name))
 			continue;
@@ -228,7 +226,7 @@ bool suite_scenario(const struct suite *suite, const char *design,
 	struct cleave_thread *thread;
 	struct cleave_map *map;
 
-	*outcome = (struct outcome){ .check = scenario->name };
+	*outcome = (struct outcome) { .check = scenario->name };
 	if (cleave_thread_begin(&thread, suite->env, suite->cpu[0]) ||
 	    cleave_open(&map, suite->env, design, &error)) {
 		snprintf(outcome->why, sizeof(outcome->why), "%s: cannot be opened: %s", design,
@@ -248,7 +246,7 @@ static void run_check(const struct suite *suite, const char *design, const struc
 {
 	struct rig rig;
 
-	*outcome = (struct outcome){ .check = check->name };
+	*outcome = (struct outcome) { .check = check->name };
 	if (rig_open(&rig, suite, design)) {
 		outcome->passed = ((rig.keeps & check->needs) != check->needs) ||
 				  (check->locks && rig.one_thread) || check->run(&rig);
@@ -269,8 +267,8 @@ static bool applies(const struct suite *suite, const char *design,
 
 	if (!rig_open(&rig, suite, design))
 		return false;
-	answer = clv_scenario_applies(scenario, rig.map) && suite->threads >= scenario->threads_min &&
-		 !rig.one_thread;
+	answer = clv_scenario_applies(scenario, rig.map) &&
+		 suite->threads >= scenario->threads_min && !rig.one_thread;
 	rig_close(&rig);
 	return answer;
 }

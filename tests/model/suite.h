@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The contract of cleave.h as checks that any design is put through. They know of no test framework:
- * the contract tests run them on every design, and tests/broken runs them on designs that must fail.
+ * The contract of cleave.h as checks that any design is put through. They know of no test
+ * framework: the contract tests run them on every design, and tests/broken runs them on designs
+ * that must fail.
  */
 #ifndef SUITE_H
 #define SUITE_H
@@ -16,9 +17,9 @@ struct suite {
 	const int *cpu; /* numbers of CPUs that the topology has */
 	unsigned cpus;
 	uint64_t seed;
-	unsigned threads; /* of each scenario; 1: only what one thread can check */
-	unsigned rounds;  /* of each scenario */
-	unsigned batches; /* of each random run against the oracle */
+	unsigned threads;   /* of each scenario; 1: only what one thread can check */
+	unsigned rounds;    /* of each scenario */
+	unsigned batches;   /* of each random run against the oracle */
 	uint64_t *progress; /* NULL, or counted up now and then */
 };
 
@@ -57,19 +58,19 @@ unsigned rig_index(const struct rig *rig, const struct cleave_entry *entry);
 bool rig_fail(struct rig *rig, const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-#define DEMAND(rig, condition, ...)                                            \
-	do {                                                                   \
-		if (!(condition))                                              \
-			return rig_fail(rig, __FILE__, __LINE__, __VA_ARGS__); \
+#define DEMAND(rig, condition, ...)                                                                \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			return rig_fail(rig, __FILE__, __LINE__, __VA_ARGS__);                     \
 	} while (0)
 
 /* The call returns `code`, which the message gives beside what was returned. */
-#define DEMAND_CODE(rig, code, call)                                                             \
-	do {                                                                                     \
-		int returned_ = (call);                                                          \
-		if (returned_ != (code))                                                         \
-			return rig_fail(rig, __FILE__, __LINE__, "%s returned %d, not %d", #call, \
-					returned_, (code));                                      \
+#define DEMAND_CODE(rig, code, call)                                                               \
+	do {                                                                                       \
+		int returned_ = (call);                                                            \
+		if (returned_ != (code))                                                           \
+			return rig_fail(rig, __FILE__, __LINE__, "%s returned %d, not %d", #call,  \
+					returned_, (code));                                        \
 	} while (0)
 
 /* What a walk of [start, last] visits, in order. */
@@ -116,7 +117,7 @@ typedef bool suite_report_fn(const struct outcome *outcome, void *arg);
 unsigned suite_run(const struct suite *suite, const char *design, const char *only, unsigned *ran,
 		   suite_report_fn *report, void *arg);
 
-/* One scenario on real threads. `claims` false: whatever the design keeps. */
+/* One scenario on real threads, whatever the design says that it keeps. */
 bool suite_scenario(const struct suite *suite, const char *design,
 		    const struct clv_scenario *scenario, struct outcome *outcome);
 
@@ -127,7 +128,7 @@ int suite_try_open(const struct suite *suite, const char *design, struct cleave_
  * All designs of registered structures and schemes over three partitions and three locks, those of
  * other structures than `structure` left out if it is not NULL. Returns: how many were visited.
  */
-unsigned suite_designs(const struct suite *suite, const char *structure,
-		       void (*visit)(const char *design, void *arg), void *arg);
+unsigned suite_designs(const char *structure, void (*visit)(const char *design, void *arg),
+		       void *arg);
 
 #endif

@@ -2,9 +2,10 @@
 /*
  * usage: stress_maps [--seconds N] [--rounds N] [--seed S] [DESIGN...]
  *
- * The observers' scenarios on threads, over every structure and scheme, with every lock that can be
- * shared. Plain threads and nothing else, so that it runs under the thread sanitizer. One line a
- * design: how many scenarios, how often. Exit: 0 all held; 1 one did not; 2 wrong usage.
+ * The observers' scenarios on threads, over every structure, and a list whose walks take no lock,
+ * under every scheme, and with every lock. Plain threads and nothing else, so that it runs under
+ * the thread sanitizer. One line a design: how many scenarios, how often. Exit: 0 all held; 1 one
+ * did not; 2 wrong usage.
  *
  * --rounds: of each scenario (default 3). --seconds: go on, with the next seed, until that long has
  * passed. Four threads; as many as there are CPUs, if less, where waiters spin.
@@ -18,6 +19,7 @@
 
 #include "lib/design.h"
 #include "lib/schemes/scheme.h"
+#include "tests/model/list_unlocked.h"
 #include "tests/model/suite.h"
 
 enum { THREADS = 4, SPINNING_THREADS = 2 };
@@ -155,9 +157,10 @@ int main(int argc, char **argv)
 	int first = 1;
 
 	for (; first < argc && argv[first][0] == '-'; first += 2) {
-		uint64_t *option = !strcmp(argv[first], "--seconds") ? &seconds :
-				   !strcmp(argv[first], "--rounds")  ? &rounds :
-				   !strcmp(argv[first], "--seed")    ? &seed : NULL;
+		uint64_t *option = !strcmp(argv[first], "--seconds")  ? &seconds
+				   : !strcmp(argv[first], "--rounds") ? &rounds
+				   : !strcmp(argv[first], "--seed")   ? &seed
+								      : NULL;
 
 		if (!option)
 			return say_usage("unknown option");
@@ -166,7 +169,7 @@ int main(int argc, char **argv)
 	}
 	if (!rounds || rounds > 1000000000)
 		return say_usage("--rounds: from 1 to 1000000000");
-	if (!suite_open(&stress.suite))
+	if (cleave_register(&list_unlocked, NULL) || !suite_open(&stress.suite))
 		return 1;
 	stress.suite.rounds = (unsigned)rounds * suite_scale();
 	limit = time(NULL) + (time_t)seconds;

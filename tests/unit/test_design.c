@@ -14,9 +14,8 @@
 
 /* A scheme of each kind that the parser tells apart, so that all it does can be seen here. */
 static const struct clv_scheme no_lock = { .name = "test_no_lock", .locks = CLV_SCHEME_NO_LOCK };
-static const struct clv_scheme two_locks = {
-	.name = "test_two_locks", .locks = CLV_SCHEME_TWO_LOCKS
-};
+static const struct clv_scheme two_locks = { .name = "test_two_locks",
+					     .locks = CLV_SCHEME_TWO_LOCKS };
 
 static void set_up(void)
 {
@@ -200,8 +199,8 @@ static int parse_tight(const char *text)
 	check_message(text, code, &error);
 	if (!code) {
 		clv_design_name(&design, name, sizeof(name));
-		cr_assert_eq(clv_design_parse(&design, name, &error), 0, "'%s' gives '%s': %s", text,
-			     name, error.text);
+		cr_assert_eq(clv_design_parse(&design, name, &error), 0, "'%s' gives '%s': %s",
+			     text, name, error.text);
 	}
 	return code;
 }
@@ -210,9 +209,31 @@ static int parse_tight(const char *text)
 static void make_text(char *text, size_t bytes)
 {
 	static const char *const words[] = {
-		"rb_vma", "rb_interval", "@", "node", "l3", "cpu", "hash", "none", "/", "one",
-		"each", ".", "handover", ":", "rwsem", "+", "mutex", "mcs", "8", "0", "4294967296",
-		"test_two_locks", "test_no_lock", "numa", "",
+		"rb_vma",
+		"rb_interval",
+		"@",
+		"node",
+		"l3",
+		"cpu",
+		"hash",
+		"none",
+		"/",
+		"one",
+		"each",
+		".",
+		"handover",
+		":",
+		"rwsem",
+		"+",
+		"mutex",
+		"mcs",
+		"8",
+		"0",
+		"4294967296",
+		"test_two_locks",
+		"test_no_lock",
+		"numa",
+		"",
 	};
 	size_t used = 0;
 

@@ -26,8 +26,10 @@ static int lying_visit(struct cleave_entry *entry, void *arg)
 	int code = lying->visit(entry, lying->arg);
 	if (!code && lie == VISITS_TWICE)
 		code = lying->visit(entry, lying->arg);
-	if (!code && lie == INVENTS)
+	if (!code && lie == INVENTS) {
+		invented.entry = *entry; /* else the map's own check notices */
 		code = lying->visit(&invented.entry, lying->arg);
+	}
 	return code;
 }
 
