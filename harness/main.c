@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cleave/cleave.h>
 
@@ -22,18 +20,6 @@ static const struct {
 
 enum { COMMANDS = sizeof(command) / sizeof(command[0]) };
 
-/*
- * A standard descriptor that is closed would be given to the next file opened, and what is printed
- * would go into it. Hold its place by what cannot be written to, or for input, read.
- */
-static void claim_descriptors(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) < 0)
-			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-	}
-}
-
 static void print_help(FILE *out)
 {
 	fputs("Usage: cleave COMMAND [OPTION...]\n"
@@ -45,7 +31,6 @@ static void print_help(FILE *out)
 
 int main(int argc, char **argv)
 {
-	claim_descriptors();
 	/* A limit on the size of files is an error like a full disk, not an end without a word. */
 	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {

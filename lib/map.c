@@ -347,7 +347,10 @@ static __attribute__((noinline)) int reserve(struct cleave_map *map, struct clea
 	return 0;
 }
 
-int cleave_prepare(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+/* Inline in each of its callers: an update is short, and calls on its way show. */
+static inline __attribute__((always_inline)) int prepare(struct cleave_map *map,
+							 struct cleave_thread *thread,
+							 struct cleave_batch *batch)
 {
 	assert(thread->env == map->env);
 	batch->priv[0] = batch->priv[1] = batch->priv[2] = NULL;
@@ -363,17 +366,18 @@ int cleave_prepare(struct cleave_map *map, struct cleave_thread *thread, struct 
 	return map->reserves ? reserve(map, thread, batch) : 0;
 }
 
-void cleave_abandon(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+static __attribute__((noinline)) void settle(struct cleave_map *map, struct cleave_thread *thread,
+					     struct cleave_batch *batch)
 {
-	if (!map->reserves)
-		return;
 	if (map->scheme->settle)
 		map->scheme->settle(map, thread, batch);
 	if (map->structure->settle)
 		map->structure->settle(reserving_object(map, batch), thread, batch->priv[0]);
 }
 
-void cleave_commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+static inline __attribute__((always_inline)) void commit(struct cleave_map *map,
+							 struct cleave_thread *thread,
+							 struct cleave_batch *batch)
 {
 	if (__builtin_expect(map->epochs, 0)) {
 		clv_epoch_enter(thread);
@@ -382,7 +386,24 @@ void cleave_commit(struct cleave_map *map, struct cleave_thread *thread, struct 
 	} else {
 		map->scheme->commit(map, thread, batch);
 	}
-	cleave_abandon(map, thread, batch);
+	if (map->reserves)
+		settle(map, thread, batch);
+}
+
+int cleave_prepare(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	return prepare(map, thread, batch);
+}
+
+void cleave_commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	commit(map, thread, batch);
+}
+
+void cleave_abandon(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	if (map->reserves)
+		settle(map, thread, batch);
 }
 
 static inline void apply_op(struct cleave_map *map, struct cleave_update *update,
@@ -430,9 +451,9 @@ int cleave_apply(struct cleave_map *map, struct cleave_thread *thread, const str
 	struct cleave_batch batch;
 	batch.ops = ops;
 	batch.count = count;
-	int code = cleave_prepare(map, thread, &batch);
+	int code = prepare(map, thread, &batch);
 	if (!code)
-		cleave_commit(map, thread, &batch);
+		commit(map, thread, &batch);
 	return code;
 }
 

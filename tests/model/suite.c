@@ -123,12 +123,14 @@ static void list_schemes(struct listing *listing, const char *structure,
 	}
 }
 
-unsigned suite_designs(const char *only, void (*visit)(const char *design, void *arg), void *arg)
+unsigned suite_designs(const struct suite *suite, const char *only,
+		       void (*visit)(const char *design, void *arg), void *arg)
 {
 	struct listing listing = { visit, arg, 0 };
 	const struct cleave_structure *structure;
 	const struct clv_scheme *scheme;
 
+	(void)suite;
 	for (unsigned i = 0; (structure = cleave_structure_at(i)); i++) {
 		if (only && strcmp(only, structure->name))
 			continue;

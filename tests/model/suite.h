@@ -128,7 +128,7 @@ int suite_try_open(const struct suite *suite, const char *design, struct cleave_
  * All designs of registered structures and schemes over three partitions and three locks, those of
  * other structures than `structure` left out if it is not NULL. Returns: how many were visited.
  */
-unsigned suite_designs(const char *structure, void (*visit)(const char *design, void *arg),
-		       void *arg);
+unsigned suite_designs(const struct suite *suite, const char *structure,
+		       void (*visit)(const char *design, void *arg), void *arg);
 
 #endif

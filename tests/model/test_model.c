@@ -108,7 +108,7 @@ ParameterizedTestParameters(model, contract)
 	designs.at = cr_malloc(DESIGNS_MAX * sizeof(*designs.at));
 	if (suite_open(&suite)) {
 		designs.suite = &suite;
-		suite_designs(NULL, collect, &designs);
+		suite_designs(&suite, NULL, collect, &designs);
 		suite_close(&suite);
 	}
 	return cr_make_param_array(struct design, designs.at, designs.count);
@@ -150,7 +150,7 @@ Test(model, every_structure_has_designs)
 	for (unsigned i = 0; (structure = cleave_structure_at(i)); i++) {
 		struct designs designs = { .suite = &suite };
 
-		suite_designs(structure->name, count, &designs);
+		suite_designs(&suite, structure->name, count, &designs);
 		cr_expect(designs.count > 0, "%s: all %u designs are refused", structure->name,
 			  designs.refused);
 		all += (unsigned)designs.count;
