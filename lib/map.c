@@ -268,11 +268,6 @@ static int check_source(const struct cleave_map *map, const struct cleave_op *op
 	return op->kind == CLEAVE_INSERT_AFTER && start != op->start ? -EINVAL : 0;
 }
 
-static inline bool has_source(const struct cleave_op *op)
-{
-	return op->kind == CLEAVE_INSERT_AFTER || op->kind == CLEAVE_INSERT_NEAR;
-}
-
 /* Twice in the batch? */
 static bool appears_before(const struct cleave_op *ops, unsigned i)
 {
@@ -293,7 +288,7 @@ static __attribute__((noinline)) int check_batch(const struct cleave_map *map, c
 		int code = appears_before(batch->ops, i) ? -EINVAL : 0;
 		if (!code)
 			code = check_alone(map, &batch->ops[i]);
-		if (!code && has_source(&batch->ops[i]))
+		if (!code && clv_op_has_source(&batch->ops[i]))
 			code = check_source(map, batch->ops, i);
 		if (code)
 			return code;
@@ -307,7 +302,7 @@ static inline void choose_subset(const struct cleave_map *map, const struct clea
 {
 	if (op->kind == CLEAVE_INSERT)
 		op->entry->subset = clv_partition_subset(&map->partition, thread->cpu, op->entry);
-	else if (has_source(op))
+	else if (clv_op_has_source(op))
 		op->entry->subset = op->source->subset;
 }
 
@@ -355,7 +350,7 @@ static inline __attribute__((always_inline)) int prepare(struct cleave_map *map,
 	assert(thread->env == map->env);
 	batch->priv[0] = batch->priv[1] = batch->priv[2] = NULL;
 	/* Nearly all batches are of one op without a source: they take the short way. */
-	bool simple = batch->count == 1 && !has_source(batch->ops);
+	bool simple = batch->count == 1 && !clv_op_has_source(batch->ops);
 	int code = simple ? check_alone(map, batch->ops) : check_batch(map, batch);
 	if (code)
 		return code;
@@ -404,45 +399,6 @@ void cleave_abandon(struct cleave_map *map, struct cleave_thread *thread, struct
 {
 	if (map->reserves)
 		settle(map, thread, batch);
-}
-
-static inline void apply_op(struct cleave_map *map, struct cleave_update *update,
-		     const struct cleave_op *op)
-{
-	const struct cleave_structure *structure = map->structure;
-	struct cleave_entry *entry = op->entry;
-	void *object = clv_map_object(map, entry->subset);
-
-	/* Tests, the likely ones first: a table of jumps costs more. */
-	if (op->kind == CLEAVE_REMOVE) {
-		structure->remove(object, update, entry);
-		entry->map_id = 0;
-	} else if (op->kind == CLEAVE_CHANGE) {
-		if (structure->change) {
-			structure->change(object, update, entry, op->start, op->last);
-		} else {
-			structure->remove(object, update, entry);
-			structure->insert(object, update, entry, NULL, op->start, op->last);
-		}
-	} else {
-		entry->map_id = map->id;
-		if (op->kind == CLEAVE_INSERT_AFTER && structure->insert_after)
-			structure->insert_after(object, update, op->source, entry, op->start,
-						op->last);
-		else
-			structure->insert(object, update, entry,
-					  has_source(op) ? op->source : NULL, op->start, op->last);
-	}
-}
-
-void clv_map_apply_locked(struct cleave_map *map, struct cleave_thread *thread,
-			  struct cleave_batch *batch)
-{
-	struct cleave_update update = { .thread = thread, .reserve = batch->priv[0] };
-	const struct cleave_op *op = batch->ops, *limit = op + batch->count;
-	do {
-		apply_op(map, &update, op);
-	} while (++op < limit);
 }
 
 int cleave_apply(struct cleave_map *map, struct cleave_thread *thread, const struct cleave_op *ops,

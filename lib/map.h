@@ -32,13 +32,54 @@ static inline void *clv_map_object(const struct cleave_map *map, uint32_t subset
 	return map->object[map->objects == 1 ? 0 : subset];
 }
 
+static inline bool clv_op_has_source(const struct cleave_op *op)
+{
+	return op->kind == CLEAVE_INSERT_AFTER || op->kind == CLEAVE_INSERT_NEAR;
+}
+
+static inline void clv_map_apply_op(struct cleave_map *map, struct cleave_update *update,
+		     const struct cleave_op *op)
+{
+	const struct cleave_structure *structure = map->structure;
+	struct cleave_entry *entry = op->entry;
+	void *object = clv_map_object(map, entry->subset);
+
+	/* Tests, the likely ones first: a table of jumps costs more. */
+	if (op->kind == CLEAVE_REMOVE) {
+		structure->remove(object, update, entry);
+		entry->map_id = 0;
+	} else if (op->kind == CLEAVE_CHANGE) {
+		if (structure->change) {
+			structure->change(object, update, entry, op->start, op->last);
+		} else {
+			structure->remove(object, update, entry);
+			structure->insert(object, update, entry, NULL, op->start, op->last);
+		}
+	} else {
+		entry->map_id = map->id;
+		if (op->kind == CLEAVE_INSERT_AFTER && structure->insert_after)
+			structure->insert_after(object, update, op->source, entry, op->start,
+						op->last);
+		else
+			structure->insert(object, update, entry,
+					  clv_op_has_source(op) ? op->source : NULL, op->start, op->last);
+	}
+}
+
 /*
  * Apply every op of a prepared batch, in order. pre: the locks of every op's subset
  * (op->entry->subset, set by prepare for inserts) are held exclusive by `thread`, or the structure
  * needs none.
  */
-void clv_map_apply_locked(struct cleave_map *map, struct cleave_thread *thread,
-			  struct cleave_batch *batch);
+static inline void clv_map_apply_locked(struct cleave_map *map, struct cleave_thread *thread,
+			  struct cleave_batch *batch)
+{
+	struct cleave_update update = { .thread = thread, .reserve = batch->priv[0] };
+	const struct cleave_op *op = batch->ops, *limit = op + batch->count;
+	do {
+		clv_map_apply_op(map, &update, op);
+	} while (++op < limit);
+}
 
 /* Walk one subset, or CLEAVE_ALL_SUBSETS: all of them in order. pre: locks held, or none needed. */
 int clv_map_walk_locked(struct cleave_map *map, struct cleave_thread *thread, unsigned subset,
