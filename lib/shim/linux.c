@@ -120,7 +120,7 @@ int clv_cpu_now(void)
  *    between an arena's blocks, and would call what mappings point to leaked.
  */
 
-/* Address space, not memory: 2^8 million locks of one line on each node. */
+/* Address space, not memory. On 64 bits: 250 million locks of one line on each node. */
 #define ARENA_NODE_BYTES ((size_t)(sizeof(size_t) > 4 ? UINT64_C(16) << 30 : UINT64_C(16) << 20))
 
 /* Nodes that come later are not seen: the answer must be the same at alloc and free. */
@@ -205,7 +205,7 @@ static struct clv_node_arena *open_arena(void)
 							    bind_pages);
 	struct clv_node_arena *first = NULL;
 
-	/* Release, and acquire when another was first: partners are each other and find_arena. */
+	/* Release: partners are find_arena and, of one who comes second, the acquire here. */
 	if (__atomic_compare_exchange_n(&arena, &first, opened, false, __ATOMIC_ACQ_REL,
 					__ATOMIC_ACQUIRE))
 		return opened;

@@ -6,14 +6,15 @@
  *
  * - A block's node is told by its address, and so is whether it is a block of the arena at all.
  * - All blocks of a page have one size, a multiple of the cache line and of the alignment asked
- *   for, so that each of them has it; of more than half
- *   a page, there is one. The page table, a node's own words that are bound to it like
- *   its pages, has that size in cache lines: who frees does not know the alignment. 0: not in use.
+ *   for, so that each of them has it. A size of more than half a page has one block in each.
+ * - The page table has that size, in cache lines, of each page; 0: not in use. Who frees cannot
+ *   tell it: the alignment is not known then.
  * - A page keeps its size once it has one, and no page is given back before the arena closes: what
  *   a process holds is, for each size, the most that it ever used of it. Roots and locks are few.
  * - A free block's first word is the next one's address.
  * - Pages become accessible a step at a time from below, so that a node is two mappings to the
  *   kernel, and one that does not overcommit accounts these pages and the page table alone.
+ * - A node's words and its page table are on the node, like its blocks.
  *
  * A node's words and free lists are read and written under its guard, a bit that waiters spin on;
  * the holder makes one system call in each STEP_BYTES of new pages. Blocks are zeroed outside.
