@@ -19,12 +19,12 @@ def factor_of(point, base):
 
 
 def describe(point, base):
+    if point["partition"] != base["partition"] and point["subsets"] == 1:
+        return "one subset on this machine: nothing is split"
     ratio = point["ops_ratio"]
     text = "%.2f [%.2f, %.2f]" % (ratio["median"], ratio["low"], ratio["high"])
     if ratio["low"] <= 1 <= ratio["high"]:
         text += "  no difference shown"
-    if point["partition"] != base["partition"] and point["subsets"] == 1:
-        text += "  (one subset on this machine: nothing is split)"
     return text
 
 

@@ -177,7 +177,6 @@ int clv_cli_parse(const struct argp *argp, const char *command, int argc, char *
 	const struct argp around = {
 		.options = outer_options,
 		.parser = parse_outer,
-		.doc = argp->doc,
 		.children = children,
 	};
 	/* No command has started a thread yet, as setenv requires. */

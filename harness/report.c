@@ -56,10 +56,21 @@ static const char *name_of(const struct clv_point *point)
 	return point->name[0] ? point->name : point->design;
 }
 
+/* Where samples came to more than all of the time, nothing is known of the rest. */
+static const char *format_outside(char *out, size_t bytes, const struct clv_time_share *share)
+{
+	if (share->scaled)
+		snprintf(out, bytes, "?");
+	else
+		snprintf(out, bytes, "%.1f", 100 * share->outside);
+	return out;
+}
+
 static void print_point(FILE *out, const struct clv_point *point, int width)
 {
 	char ops[128], execs[128] = "-";
 	struct clv_time_share share;
+	char outside[16];
 
 	if (!point->valid) {
 		fprintf(out, "%-*s no number: %s\n", width, name_of(point), point->why);
@@ -70,8 +81,8 @@ static void print_point(FILE *out, const struct clv_point *point, int width)
 		format_rate(execs, sizeof(execs), &point->execs_per_s.interval);
 	fprintf(out, "%-*s %-24s %-24s", width, name_of(point), ops, execs);
 	if (clv_point_time_share(point, &share))
-		fprintf(out, " %5.1f %5.1f %5.1f", 100 * share.wait, 100 * share.inside,
-			100 * share.outside);
+		fprintf(out, " %5.1f %5.1f %5s", 100 * share.wait, 100 * share.inside,
+			format_outside(outside, sizeof(outside), &share));
 	else
 		fprintf(out, " %5s %5s %5s", "-", "-", "-");
 	if (point->latency->count)
@@ -231,10 +242,12 @@ static void add_numbers(json_t *object, const struct clv_point *point)
 			      (json_int_t)clv_histogram_quantile(point->latency, 0.999), "max",
 			      (json_int_t)point->latency->max, "sampled",
 			      (json_int_t)point->latency->count));
-	if (clv_point_time_share(point, &share))
+	if (clv_point_time_share(point, &share)) {
 		set(object, "time_share",
 		    json_pack("{s:f, s:f, s:f}", "wait", share.wait, "inside", share.inside,
 			      "outside", share.outside));
+		set(object, "time_share_scaled", json_boolean(share.scaled));
+	}
 	if (point->ratio_to) {
 		json_t *ratio = samples_json(&point->ratio, point->done);
 		set(ratio, "to", json_string(point->ratio_to->design));

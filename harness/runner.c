@@ -23,7 +23,7 @@ struct run_state {
 
 enum {
 	SAMPLES = 5,	/* of a point, to be treated alike */
-	MISSED_MAX = 3, /* windows that a repetition may miss */
+	MISSED_MAX = 20, /* windows that a repetition may miss */
 };
 
 static struct clv_samples *samples_of(struct clv_point *point, unsigned i)
@@ -93,7 +93,8 @@ bool clv_point_time_share(const struct clv_point *point, struct clv_time_share *
 	share->wait = (double)point->sampled_wait_ns * weight;
 	share->inside = (double)point->sampled_hold_ns * weight;
 	share->outside = 1 - share->wait - share->inside;
-	if (share->outside < 0) { /* the sample overestimates; the three add to 1 */
+	share->scaled = share->outside < 0;
+	if (share->scaled) { /* the sample overestimates; the three add to 1 */
 		double sum = share->wait + share->inside;
 		share->wait /= sum;
 		share->inside /= sum;
@@ -147,13 +148,17 @@ static void gather(struct clv_point *point, const struct clv_run_result *result,
 	point->done++;
 }
 
-/* Returns: mean seconds of a thread's window; 0: no thread got there. */
-static double window_seconds(const struct clv_run_result *result, unsigned threads)
+/* Returns: mean seconds of a thread's window; 0: one did not get there. */
+static double window_seconds(const struct clv_run_result *result, const struct clv_point *point)
 {
 	double elapsed_ns = 0;
-	for (unsigned i = 0; i < threads; i++)
+	for (unsigned i = 0; i < point->threads; i++) {
+		/* With a CPU of its own, one that was away all the time had it taken. */
+		if (!result->worker[i].elapsed_ns && !point->oversubscribed)
+			return 0;
 		elapsed_ns += (double)result->worker[i].elapsed_ns;
-	return elapsed_ns / 1e9 / threads;
+	}
+	return elapsed_ns / 1e9 / point->threads;
 }
 
 static struct clv_run_config config_of(const struct clv_point *point, uint64_t repetition)
@@ -228,20 +233,20 @@ static void repeat_once(struct clv_point *point, struct clv_gbench_state *state,
 	int code = run_once(point, &config, &result, &error);
 
 	for (unsigned i = 0; i < MISSED_MAX && !code && result.valid &&
-			     window_seconds(&result, point->threads) <= 0; i++) {
+			     window_seconds(&result, point) <= 0; i++) {
 		free(result.worker);
 		free(result.latency);
 		result = (struct clv_run_result){ 0 };
 		point->missed++;
 		code = run_once(point, &config, &result, &error);
 	}
-	double seconds = code || !result.valid ? 0 : window_seconds(&result, point->threads);
+	double seconds = code || !result.valid ? 0 : window_seconds(&result, point);
 	if (code) {
 		invalidate(point, state, error.text[0] ? error.text : strerror(-code));
 	} else if (!result.valid) {
 		invalidate(point, state, result.why);
 	} else if (seconds <= 0) {
-		invalidate(point, state, "no thread reached the measured window");
+		invalidate(point, state, "a thread did not reach the measured window");
 	} else {
 		unsigned i = point->done;
 		gather(point, &result, rates);
@@ -285,7 +290,7 @@ static void relate(struct clv_point *point, size_t index)
 	if (!self->ratio_to)
 		return;
 	const struct clv_point *first = self->ratio_to;
-	if (!first->valid || !self->valid || first->done != self->done)
+	if (!first->valid || !self->valid || first->done != self->done || first->oversubscribed)
 		self->ratio_to = NULL;
 	for (unsigned r = 0; self->ratio_to && r < self->done; r++) {
 		if (first->ops_per_s.value[r] > 0)

@@ -49,7 +49,7 @@ struct clv_point {
 	bool valid;
 	char why[240];
 	unsigned done; /* repetitions */
-	unsigned missed; /* windows that no thread reached, and that were run again */
+	unsigned missed; /* windows that not all threads reached, and that were run again */
 	unsigned keeps;
 	unsigned subsets;
 	struct clv_samples ops_per_s, execs_per_s, walks_per_s, jain;
@@ -98,6 +98,7 @@ void clv_point_fini(struct clv_point *point);
 /* Shares of the threads' time, from the sampled operations; false: none were sampled. */
 struct clv_time_share {
 	double wait, inside, outside;
+	bool scaled; /* the samples came to more than all of the time */
 };
 bool clv_point_time_share(const struct clv_point *point, struct clv_time_share *share);
 

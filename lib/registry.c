@@ -70,6 +70,8 @@ static const char *fault_of(const struct cleave_structure *s)
 		return "last_max is 0";
 	if (s->keeps & ~(unsigned)CLEAVE_KEEPS_ALL)
 		return "it keeps guarantees that do not exist";
+	if ((s->flags & CLEAVE_SINK) && (s->keeps || !(s->flags & CLEAVE_UNRANKED)))
+		return "a sink keeps nothing, and is never ranked";
 	if ((s->keeps & CLEAVE_C8_EMPTY_UNLOCKED) && !s->change)
 		return "it keeps C8, but has no change: removing and inserting looks empty";
 	if ((s->flags & CLEAVE_DEFERS) && !(s->flags & CLEAVE_WALKS_UNLOCKED) &&

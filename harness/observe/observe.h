@@ -4,7 +4,7 @@
  * does with the file reverse map, run on a map while updates and walks of it go on. Each is a
  * scenario: a setup, a body for each thread, a check.
  *
- * They run on real threads, on fibers under an explored schedule, and inside workloads. So a body
+ * They run on real threads now, and are made to run on fibers and inside workloads too: a body
  * makes no call to the operating system, waits by clv_pause and clv_park alone, and shares nothing
  * but atomics; memory comes from clv_alloc, in clv_observe_open. What is random is seeded.
  *

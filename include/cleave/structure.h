@@ -47,8 +47,8 @@ enum cleave_structure_flags {
 };
 
 /* Memory on a NUMA node (-1: anywhere), zeroed. pre: align is a power of two. NULL: none left.
- * Threads: any. Cost: the machine's allocator. Blocks of less than a page share pages, those with a
- * node only with others of the same node. */
+ * Threads: any. Cost: the machine's allocator. Blocks of less than a page share pages; on a machine
+ * with several nodes, those with a node share them with that node's alone. */
 CLEAVE_API void *cleave_alloc(size_t size_bytes, size_t align_bytes, int node);
 CLEAVE_API void cleave_free(void *block, size_t size_bytes);
 

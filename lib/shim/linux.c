@@ -201,8 +201,8 @@ static struct clv_node_arena *arena;
 
 static struct clv_node_arena *open_arena(void)
 {
-	struct clv_node_arena *opened = clv_node_arena_open(nodes_limit(), ARENA_NODE_BYTES,
-							    bind_pages);
+	struct clv_node_arena *opened =
+		clv_node_arena_open(nodes_limit(), ARENA_NODE_BYTES, bind_pages);
 	struct clv_node_arena *first = NULL;
 
 	/* Release: partners are find_arena and, of one who comes second, the acquire here. */

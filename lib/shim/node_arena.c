@@ -51,7 +51,7 @@ struct node {
 	char *unused;	  /* the first page without a size */
 	char *accessible; /* up to here, not included */
 	char *limit;
-	uint16_t *lines_of_page; /* of all pages of the node, these words' own included */
+	uint16_t *lines_of_page;  /* of all pages of the node, these words' own included */
 	struct blocks of_lines[]; /* by size in cache lines, up to a page */
 };
 
@@ -131,15 +131,15 @@ struct clv_node_arena *clv_node_arena_open(unsigned nodes, size_t node_bytes,
 		return NULL;
 	node_bytes = round_up(node_bytes, page_bytes);
 	size_t bytes = head_bytes + nodes * node_bytes;
-	char *reserved = mmap(NULL, bytes, PROT_NONE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *reserved =
+		mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (reserved == MAP_FAILED)
 		return NULL;
 
 	struct clv_node_arena *arena = (struct clv_node_arena *)reserved;
 	if (!make_accessible(reserved, head_bytes))
 		goto unmap;
-	*arena = (struct clv_node_arena){
+	*arena = (struct clv_node_arena) {
 		.page_bytes = page_bytes,
 		.node_bytes = node_bytes,
 		.bytes = bytes,
@@ -248,7 +248,8 @@ void clv_node_arena_free(struct clv_node_arena *arena, void *block)
 
 	lock_node(node);
 	/* Its page's size stands since before the block was handed out. */
-	struct blocks *blocks = &node->of_lines[node->lines_of_page[page_index(arena, node, block)]];
+	struct blocks *blocks =
+		&node->of_lines[node->lines_of_page[page_index(arena, node, block)]];
 	freed->next = blocks->free;
 	blocks->free = freed;
 	unlock_node(node);

@@ -65,8 +65,8 @@ int clv_cpu_now(void);
  * page at most: what is smaller than a page shares pages with that node's blocks alone, and cache
  * lines with nobody. It is a preference; a full node's memory comes from another. On a host with
  * one node, and under the address sanitizer, it has no effect.
- * Cost on the host: malloc; with a node, for less than a page, a spin bit of that node's; on
- * several nodes, for a page and more, a system call.
+ * Cost on the host: malloc's; where there are several nodes, of less than a page with a node, that
+ * node's spin bit, and of a page and more, a system call.
  */
 void *clv_alloc(size_t size_bytes, size_t align_bytes, int node);
 void clv_free(void *block, size_t size_bytes);

@@ -37,6 +37,25 @@ unsigned __wrap_clv_node_arena_nodes(void)
 	return 2;
 }
 
+/* Set: nobody has what they opened before all who wait there have opened one. */
+static pthread_barrier_t *all_opened;
+
+struct clv_node_arena *__real_clv_node_arena_open(unsigned nodes, size_t node_bytes,
+						  void (*bind)(void *pages, size_t bytes,
+							       int node));
+struct clv_node_arena *__wrap_clv_node_arena_open(unsigned nodes, size_t node_bytes,
+						  void (*bind)(void *pages, size_t bytes,
+							       int node));
+
+struct clv_node_arena *__wrap_clv_node_arena_open(unsigned nodes, size_t node_bytes,
+						  void (*bind)(void *pages, size_t bytes, int node))
+{
+	struct clv_node_arena *opened = __real_clv_node_arena_open(nodes, node_bytes, bind);
+	if (all_opened)
+		pthread_barrier_wait(all_opened);
+	return opened;
+}
+
 /* What bind was told: by node. */
 static struct {
 	uintptr_t start;
@@ -92,7 +111,7 @@ Test(node_arena, binds_whole_pages_of_each_node_once)
 		cr_assert_geq(bound[n].bytes, NODE_BYTES + 1, "node %u", n);
 		for (unsigned m = 0; m < n; m++)
 			cr_assert(bound[m].start + bound[m].bytes <= bound[n].start ||
-				  bound[n].start + bound[n].bytes <= bound[m].start,
+					  bound[n].start + bound[n].bytes <= bound[m].start,
 				  "nodes %u and %u overlap", m, n);
 	}
 	clv_node_arena_close(arena);
@@ -133,8 +152,8 @@ static struct block take(struct clv_node_arena *arena, size_t size_bytes, size_t
 		.node = node,
 	};
 	cr_assert_not_null(block.at, "size %zu align %zu node %u", size_bytes, align_bytes, node);
-	cr_assert_eq((uintptr_t)block.at % align_bytes, 0, "size %zu align %zu node %u",
-		     size_bytes, align_bytes, node);
+	cr_assert_eq((uintptr_t)block.at % align_bytes, 0, "size %zu align %zu node %u", size_bytes,
+		     align_bytes, node);
 	cr_assert(has_only(block.at, size_bytes, 0), "size %zu align %zu node %u", size_bytes,
 		  align_bytes, node);
 	cr_assert(lies_on(block.at, size_bytes, node));
@@ -241,7 +260,7 @@ Test(node_arena, full_node_says_so_and_recovers)
 	for (void *at; (at = clv_node_arena_alloc(arena, 64, 64, 1)); count++) {
 		cr_assert_lt(count, MAX);
 		cr_assert(lies_on(at, 64, 1));
-		block[count] = (struct block){ .at = at, .size_bytes = 64, .node = 1 };
+		block[count] = (struct block) { .at = at, .size_bytes = 64, .node = 1 };
 		memset(at, 0xa5, 64);
 	}
 	/* All but the node's own words. */
@@ -336,7 +355,7 @@ static struct shared_head *make_block(uint64_t *state)
 
 	if (!head || !has_only((const unsigned char *)head, size_bytes, 0))
 		return NULL;
-	*head = (struct shared_head){ size_bytes, node, (unsigned char)(drawn >> 48) };
+	*head = (struct shared_head) { size_bytes, node, (unsigned char)(drawn >> 48) };
 	memset(head + 1, head->value, size_bytes - sizeof(*head));
 	return head;
 }
@@ -378,7 +397,7 @@ Test(node_arena, threads_share_it)
 		if (!shared.slot[i])
 			continue;
 		cr_assert(is_intact(shared.slot[i]));
-		block[live++] = (struct block){
+		block[live++] = (struct block) {
 			.at = (unsigned char *)shared.slot[i],
 			.size_bytes = shared.slot[i]->size_bytes,
 			.node = shared.slot[i]->node,
@@ -417,7 +436,7 @@ Test(node_arena, shim_keeps_nodes_apart)
 		cr_assert_not_null(at);
 		cr_assert(has_only(at, size, 0));
 		memset(at, 0xa5, size);
-		block[i] = (struct block){ .at = at, .size_bytes = size, .node = i % 2 };
+		block[i] = (struct block) { .at = at, .size_bytes = size, .node = i % 2 };
 	}
 	check_apart(block, 2 * EACH);
 	for (unsigned i = 0; i < 2 * EACH; i++)
@@ -435,8 +454,8 @@ Test(node_arena, shim_takes_all_blocks_back)
 		for (unsigned n = 0; n < sizeof(nodes) / sizeof(*nodes); n++) {
 			for (unsigned a = 0; a < sizeof(aligns) / sizeof(*aligns); a++) {
 				for (unsigned s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
-					unsigned char *at = clv_alloc(sizes[s], aligns[a],
-								      nodes[n]);
+					unsigned char *at =
+						clv_alloc(sizes[s], aligns[a], nodes[n]);
 					cr_assert_not_null(at);
 					cr_assert_eq((uintptr_t)at % aligns[a], 0);
 					cr_assert(has_only(at, sizes[s], 0));
@@ -485,7 +504,7 @@ Test(node_arena, kernel_prefers_the_node)
 
 static void *take_first_block(void *arg)
 {
-	pthread_barrier_wait(arg);
+	(void)arg;
 	void *block = clv_alloc(64, 64, 1);
 	if (block && has_only(block, 64, 0))
 		memset(block, 0xa5, 64);
@@ -502,13 +521,14 @@ Test(node_arena, shim_threads_open_it_together)
 	struct block block[THREADS];
 
 	pthread_barrier_init(&barrier, NULL, THREADS);
+	all_opened = &barrier;
 	for (unsigned i = 0; i < THREADS; i++)
-		cr_assert_eq(pthread_create(&id[i], NULL, take_first_block, &barrier), 0);
+		cr_assert_eq(pthread_create(&id[i], NULL, take_first_block, NULL), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
 		void *at = NULL;
 		pthread_join(id[i], &at);
 		cr_assert_not_null(at);
-		block[i] = (struct block){ .at = at, .size_bytes = 64, .node = 1 };
+		block[i] = (struct block) { .at = at, .size_bytes = 64, .node = 1 };
 	}
 	check_apart(block, THREADS);
 	for (unsigned i = 0; i < THREADS; i++) {
