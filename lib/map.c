@@ -211,6 +211,19 @@ size_t cleave_memory(const struct cleave_map *map)
 	return bytes;
 }
 
+/* What a structure does without a lock, it does inside an epoch: see cleave_retire. */
+static inline void enter(const struct cleave_map *map, struct cleave_thread *thread)
+{
+	if (__builtin_expect(map->epochs, 0))
+		clv_epoch_enter(thread);
+}
+
+static inline void leave(const struct cleave_map *map, struct cleave_thread *thread)
+{
+	if (__builtin_expect(map->epochs, 0))
+		clv_epoch_exit(thread);
+}
+
 /* ---- updates ---- */
 
 static inline bool inserts(const struct cleave_op *op)
@@ -374,13 +387,9 @@ static inline __attribute__((always_inline)) void commit(struct cleave_map *map,
 							 struct cleave_thread *thread,
 							 struct cleave_batch *batch)
 {
-	if (__builtin_expect(map->epochs, 0)) {
-		clv_epoch_enter(thread);
-		map->scheme->commit(map, thread, batch);
-		clv_epoch_exit(thread);
-	} else {
-		map->scheme->commit(map, thread, batch);
-	}
+	enter(map, thread);
+	map->scheme->commit(map, thread, batch);
+	leave(map, thread);
 	if (map->reserves)
 		settle(map, thread, batch);
 }
@@ -474,11 +483,9 @@ int cleave_walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t s
 {
 	if (start > last || (flags & ~(unsigned)CLEAVE_TRY))
 		return -EINVAL;
-	if (!map->epochs)
-		return map->scheme->walk(map, thread, start, last, flags, visit, arg);
-	clv_epoch_enter(thread);
+	enter(map, thread);
 	int code = map->scheme->walk(map, thread, start, last, flags, visit, arg);
-	clv_epoch_exit(thread);
+	leave(map, thread);
 	return code;
 }
 
@@ -553,11 +560,9 @@ int cleave_hold_walk(struct cleave_hold *hold, uint64_t start, uint64_t last,
 	struct cleave_thread *thread = hold->thread;
 	if (start > last)
 		return -EINVAL;
-	if (map->epochs)
-		clv_epoch_enter(thread);
+	enter(map, thread);
 	int code = clv_map_walk_locked(map, thread, CLEAVE_ALL_SUBSETS, start, last, visit, arg);
-	if (map->epochs)
-		clv_epoch_exit(thread);
+	leave(map, thread);
 	return code;
 }
 
@@ -567,11 +572,9 @@ int cleave_hold_commit(struct cleave_hold *hold, struct cleave_batch *batch)
 	struct cleave_thread *thread = hold->thread;
 	if (hold->mode != CLEAVE_EXCLUSIVE)
 		return -EPERM;
-	if (map->epochs)
-		clv_epoch_enter(thread);
+	enter(map, thread);
 	clv_map_apply_locked(map, thread, batch);
-	if (map->epochs)
-		clv_epoch_exit(thread);
+	leave(map, thread);
 	cleave_abandon(map, thread, batch);
 	return 0;
 }

@@ -302,7 +302,8 @@ enum cleave_hold_mode {
  * `flags` also -EBUSY.
  */
 CLEAVE_API int cleave_hold_begin(struct cleave_map *map, struct cleave_thread *thread,
-			   enum cleave_hold_mode mode, unsigned flags, struct cleave_hold **hold);
+				 enum cleave_hold_mode mode, unsigned flags,
+				 struct cleave_hold **hold);
 CLEAVE_API void cleave_hold_end(struct cleave_hold *hold);
 /* As cleave_walk, under the hold. */
 CLEAVE_API int cleave_hold_walk(struct cleave_hold *hold, uint64_t start, uint64_t last,
@@ -312,7 +313,10 @@ CLEAVE_API int cleave_hold_walk(struct cleave_hold *hold, uint64_t start, uint64
  * shared hold, the batch staying prepared.
  */
 CLEAVE_API int cleave_hold_commit(struct cleave_hold *hold, struct cleave_batch *batch);
-/* As cleave_apply, under an exclusive hold: it asks for memory under it. Returns also: -EPERM under a shared one. */
+/*
+ * As cleave_apply, under an exclusive hold: it asks for memory under it. Returns also: -EPERM under a
+ * shared one.
+ */
 CLEAVE_API int cleave_hold_apply(struct cleave_hold *hold, const struct cleave_op *ops,
 				 unsigned count);
 

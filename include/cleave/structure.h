@@ -22,9 +22,8 @@ enum cleave_kind {
 	 * shared, unless CLEAVE_WALKS_UNLOCKED. The structure need not know of threads. */
 	CLEAVE_SEQUENTIAL,
 	/* One object a map. An update runs under the lock of its entry's subset, a walk under
-	 * those of the subsets that it names; calls for
-	 * different subsets run at the same time, so that what subsets share is the structure's
-	 * own to synchronise. */
+	 * those of the subsets that it names; calls for different subsets run at the same time, so
+	 * that what subsets share is the structure's own to synchronise. */
 	CLEAVE_PARTITIONED,
 	/* One object a map. Updates and walks run at any time, from any thread. `subset` is where
 	 * the interval belongs, a hint for placing it. */
@@ -114,7 +113,8 @@ struct cleave_structure {
 	/*
 	 * Optional. Reserve what these ops can need, in the worst case, whatever others do before
 	 * they are applied. `self` is the object of the first op; the others may be for others, and
-	 * what is reserved serves them all. Locks: none. Returns: 0 with *reserve set; -ENOMEM, nothing reserved.
+	 * what is reserved serves them all. Locks: none. Returns: 0 with *reserve set; -ENOMEM,
+	 * nothing reserved.
 	 * `settle` gives back what is left of it, after the batch was applied or abandoned.
 	 * NULL, both: updates never need memory.
 	 */
