@@ -17,6 +17,7 @@
 #include "commands.h"
 #include "designs.h"
 #include "machine/machine.h"
+#include "machine/model.h"
 #include "placement.h"
 #include "report.h"
 
@@ -125,6 +126,17 @@ static void list_machines(json_t *list)
 	}
 }
 
+static void list_parameters(json_t *list)
+{
+	const struct clv_parameter *parameter;
+	for (unsigned i = 0; (parameter = clv_parameter_at(i)); i++) {
+		json_t *object = entry(list, parameter->name, parameter->what);
+		json_object_set_new(object, "unit", json_string(parameter->unit));
+		json_object_set_new(object, "may_be_0", json_boolean(!parameter->positive));
+		json_object_set_new(object, "max", json_real(parameter->max));
+	}
+}
+
 static void list_placements(json_t *list)
 {
 	const struct clv_placement_info *info;
@@ -139,7 +151,8 @@ static const struct {
 	{ "structures", list_structures }, { "partitions", list_partitions },
 	{ "schemes", list_schemes },	   { "locks", list_locks },
 	{ "designs", list_designs },	   { "workloads", list_workloads },
-	{ "machines", list_machines },	   { "placements", list_placements },
+	{ "machines", list_machines },	   { "parameters", list_parameters },
+	{ "placements", list_placements },
 };
 
 enum { KINDS = sizeof(kind) / sizeof(kind[0]) };
@@ -192,11 +205,15 @@ static void print_lines(json_t *list)
 	size_t i;
 	json_t *object;
 	int name_width = width_of(list, "name"), design_width = width_of(list, "design");
+	int unit_width = width_of(list, "unit");
 	json_array_foreach(list, i, object) {
 		json_t *design = json_object_get(object, "design");
 		printf("%-*s  ", name_width, json_string_value(json_object_get(object, "name")));
 		if (design)
 			printf("%-*s  ", design_width, json_string_value(design));
+		if (unit_width)
+			printf("%-*s  ", unit_width,
+			       json_string_value(json_object_get(object, "unit")));
 		printf("%s", json_string_value(json_object_get(object, "summary")));
 		json_t *keeps = json_object_get(object, "keeps");
 		json_t *missing = json_object_get(object, "missing");
@@ -228,7 +245,7 @@ int clv_cmd_list(int argc, char **argv)
 	static const struct argp argp = {
 		option, parse, "WHAT",
 		"List what there is, a line each. WHAT is one of structures, partitions, schemes, "
-		"locks, designs, workloads, machines, placements.", NULL, NULL, NULL,
+		"locks, designs, workloads, machines, parameters (of machine files), placements.", NULL, NULL, NULL,
 	};
 	struct arguments arguments = { .kind = -1 };
 	int status = clv_cli_parse(&argp, "cleave list", argc, argv, &arguments);

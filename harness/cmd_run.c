@@ -45,7 +45,8 @@ enum {
 static const struct argp_option option[] = {
 	{ "workload", KEY_WORKLOAD, "W", 0, "see cleave list workloads, or a file with a schedule "
 					    "to replay (exec)", 0 },
-	{ "machine", KEY_MACHINE, "NAME", 0, "see cleave list machines (host)", 0 },
+	{ "machine", KEY_MACHINE, "NAME", 0, "see cleave list machines, or a machine file, .json "
+					     "(host)", 0 },
 	{ "threads", KEY_THREADS, "N[,N...]", 0, "one thread a CPU (1)", 0 },
 	{ "place", KEY_PLACE, "P", 0, "see cleave list placements (cores-first)", 0 },
 	{ "seed", KEY_SEED, "S", 0, "repetition r runs with seed S + r (1)", 0 },

@@ -17,6 +17,7 @@
 #include "../lib/error.h"
 #include "../lib/topology.h"
 #include "cli.h"
+#include "machine/model.h"
 #include "pin.h"
 #include "placement.h"
 
@@ -41,8 +42,9 @@ struct view {
 enum { KEY_MACHINE = 256, KEY_THREADS, KEY_PLACE, KEY_OVERSUBSCRIBE, KEY_JSON };
 
 static const struct argp_option option_table[] = {
-	{ "machine", KEY_MACHINE, "host|FILE|SYNTHETIC", 0,
-	  "This machine (the default), hwloc XML, or an hwloc synthetic string", 0 },
+	{ "machine", KEY_MACHINE, "host|NAME|FILE|SYNTHETIC", 0,
+	  "This machine (the default), one of cleave list machines, a machine file (.json), hwloc "
+	  "XML, or an hwloc synthetic string", 0 },
 	{ "threads", KEY_THREADS, "N", 0,
 	  "Show where N threads go; on this machine bind them and read the bindings back", 0 },
 	{ "place", KEY_PLACE, "P", 0,
@@ -438,6 +440,23 @@ static int show(struct view *view)
 	return clv_cli_finish(status);
 }
 
+/* A model is shown under its own name, not the string that it was made from. */
+static int load_topology(struct clv_topology **topology, const char *machine,
+			 struct cleave_error *error)
+{
+	struct clv_model *model;
+	if (!machine || !clv_model_known(machine))
+		return clv_topology_load(topology, machine, error);
+	int status = clv_model_load(&model, machine, error);
+	if (status)
+		return status;
+	status = clv_topology_load(topology, model->topology, error);
+	if (!status)
+		snprintf((*topology)->name, sizeof((*topology)->name), "%s", model->name);
+	clv_model_free(model);
+	return status;
+}
+
 int clv_cmd_topo(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -453,7 +472,7 @@ int clv_cmd_topo(int argc, char **argv)
 
 	struct clv_topology *topology;
 	struct cleave_error error;
-	status = clv_topology_load(&topology, options.machine, &error);
+	status = load_topology(&topology, options.machine, &error);
 	if (status)
 		return clv_cli_report(status, &error);
 

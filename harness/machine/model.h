@@ -48,6 +48,8 @@ struct clv_costs {
 	 * asked first. CORE: the sibling wrote it last. `read`: by a load, after which both have
 	 * it. `write`: by a store or atomic that had no copy. `upgrade`: requester has a copy and
 	 * others must lose theirs; distance to the farthest of those, or to the home.
+	 * So on the Hygon a line of another L3 of the node costs 95 to hand over while its home is
+	 * there, 155 when the home is another node, 260 when that or either CPU is across sockets.
 	 */
 	uint64_t read_ps[CLV_DISTANCES], write_ps[CLV_DISTANCES], upgrade_ps[CLV_DISTANCES];
 	/* Each further cache that an invalidation has to reach beyond the first. */
@@ -75,6 +77,10 @@ struct clv_costs {
 	uint64_t alloc_ps;	  /* a block from the allocator */
 };
 
+#define CLV_LINE_BYTES 64u /* of a cache line, on every machine here */
+
+struct json_t;
+
 struct clv_model {
 	char name[64];
 	char summary[160];
@@ -83,6 +89,9 @@ struct clv_model {
 	char digest[17]; /* of every parameter's value and the topology: hex; the model's identity */
 	struct clv_costs costs;
 	char *json; /* the file's text, as it was read */
+	/* The implementation's own. */
+	struct json_t *root;	/* the file, parsed: sources are in it */
+	uint64_t topology_hash; /* of the string, or of the XML file's bytes */
 };
 
 /* A parameter. Names of arrays' elements are written with a dot: "read_ns.remote". */
@@ -93,6 +102,7 @@ struct clv_parameter {
 	bool positive;	      /* 0 is refused */
 	double max;	      /* in the file's unit */
 	size_t offset;	      /* in struct clv_costs, of a uint64_t */
+	const char *unit;     /* of the file: "ns", "bytes", "percent", or what is counted */
 };
 const struct clv_parameter *clv_parameter_at(unsigned i); /* NULL behind the last */
 
@@ -111,7 +121,17 @@ const struct clv_model_info *clv_model_info_at(unsigned i);
 int clv_model_load(struct clv_model **model, const char *name, struct cleave_error *error);
 void clv_model_free(struct clv_model *model);
 
-/* Change one parameter, in the file's unit, and the digest with it. Returns: 0; -ENOENT; -EINVAL. */
+/*
+ * Would clv_model_load take the name for a model's, and nobody else (an hwloc XML file has a '/' as
+ * well) for its own? A built-in one, or what ends in .json.
+ */
+bool clv_model_known(const char *name);
+
+/*
+ * Change one parameter, in the file's unit, and the digest with it. What it makes of a cache must be
+ * one (ways divide the lines; sets of L1 and L2 are a power of two): a cache that cannot be reached
+ * so, one number at a time, needs a file. Returns: 0; -ENOENT; -EINVAL, the model being as before.
+ */
 int clv_model_set(struct clv_model *model, const char *parameter, double value,
 		  struct cleave_error *error);
 double clv_model_get(const struct clv_model *model, const struct clv_parameter *parameter);
