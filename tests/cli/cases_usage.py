@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from program import (CPUS, Folder, KINDS, RECORDING, TOPOLOGIES, case, fine, listed, names,
+from program import (CPUS, Folder, KINDS, RECORDING, SOURCE, TOPOLOGIES, case, fine, listed, names,
                      other_user, put, refused, result, results, run)
 
 # 12 nodes of 32 CPUs; one node of 256 CPUs; two packages of 112.
@@ -299,6 +299,41 @@ def bad_machines():
     for text in ("", "pack", "pack:", "pack:0", "pack:x", "pu:2 pack:1", "pack:2 pu:99999999",
                  "/dev/zero"):
         refused("topo", "--machine", text)
+
+
+@case
+def machine_files():
+    """Of the built-in ones and of files like them; what is wrong is said before anything runs."""
+    machines = listed("machines")
+    assert [entry["name"] for entry in machines if not entry["simulated"]] == ["host"]
+    built_in = {entry["name"] for entry in machines if entry["simulated"]}
+    assert {"hygon-12n384", "naples-2s128", "xeon-2s224"} <= built_in, built_in
+    for parameter in listed("parameters"):
+        assert parameter["unit"] and parameter["max"] > 0, parameter
+        assert type(parameter["may_be_0"]) is bool, parameter
+    named = json.loads(fine("topo", "--machine", "hygon-12n384", "--threads", 384, "--json"))
+    assert named["name"] == "hygon-12n384" and len(named["nodes"]) == 12
+    text = (SOURCE / "harness/machine/models/hygon-12n384.json").read_text()
+    with Folder() as folder:
+        # A folder with a dot, the file by a path and by name.
+        file = put(folder / "hygon-12n384.json", text)
+        assert json.loads(fine("topo", "--machine", file, "--threads", 384, "--json")) == named
+        assert json.loads(fine("topo", "--machine", file.name, "--threads", 384, "--json",
+                               cwd=folder)) == named
+        for name, contents, word in [
+                ("hygon-12n384.json", text.replace('"value": 10,', '"value": -10,'), "negative"),
+                ("hygon-12n384.json", text[:-3], "line"),
+                ("hygon-12n384.json", "", "empty"),
+                ("other.json", text, "not that of the file"),
+                ("hygon-12n384.json", re.sub("pack:2[^\"]*", "bomb.xml", text), "bomb.xml"),
+        ]:
+            bad = put(folder / name, contents)
+            put(folder / "bomb.xml", "<!DOCTYPE a [<!ENTITY b 'b'>]><topology>&b;</topology>")
+            for command in (["run", "baseline"], ["topo"]):
+                refused(*command, "--machine", bad, words=[f"not a machine file: {bad}", word])
+        refused("run", "baseline", "--machine", folder / "not-there.json", words=["not-there"])
+    for text in ("pack:2 numa:2 l3:4 core:4 pu:2", "pu:1", TOPOLOGIES / "epyc_2cpu.xml"):
+        refused("run", "baseline", "--machine", text, words=["no latencies", "machine file"])
 
 
 @case

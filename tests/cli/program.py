@@ -20,7 +20,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 RECORDING = SOURCE / "harness/workloads/data/execl-schedule.txt"
 TOPOLOGIES = SOURCE / "tests/data/topology"
 KINDS = ["structures", "partitions", "schemes", "locks", "designs", "workloads", "machines",
-         "placements"]
+         "parameters", "placements"]
 CPUS = sorted(os.sched_getaffinity(0))
 SHORT = ["--repetitions", "6", "--warm-up-ms", "1", "--quiet"]
 
