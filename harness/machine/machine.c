@@ -45,8 +45,10 @@ int clv_machine_open(struct clv_machine **machine, const char *name, struct clea
 	if (is_bare_topology(name))
 		return clv_error(error, -EINVAL,
 				 "machine '%.80s': a topology, which has no latencies; name a "
-				 "machine file (docs/machines.md)", name);
+				 "machine file (docs/machines.md)",
+				 name);
 	if (strchr(name, '/'))
 		return clv_machine_open_simulated(machine, name, error);
-	return clv_error(error, -ENOENT, "machine '%.80s': unknown; see cleave list machines", name);
+	return clv_error(error, -ENOENT, "machine '%.80s': unknown; see cleave list machines",
+			 name);
 }

@@ -42,8 +42,8 @@ struct clv_machine_info {
 const struct clv_machine_info *clv_machine_info_at(unsigned i);
 
 /*
- * name: "host", or NULL for it; a built-in model's, or the path of a machine file. Returns: 0; -ENOENT
- * no such machine, -ENOMEM, -EINVAL; of a file also what reading it failed with.
+ * name: "host", or NULL for it; a built-in model's, or the path of a machine file. Returns: 0;
+ * -ENOENT no such machine, -ENOMEM, -EINVAL; of a file also what reading it failed with.
  */
 int clv_machine_open(struct clv_machine **machine, const char *name, struct cleave_error *error);
 

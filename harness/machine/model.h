@@ -122,15 +122,15 @@ int clv_model_load(struct clv_model **model, const char *name, struct cleave_err
 void clv_model_free(struct clv_model *model);
 
 /*
- * Would clv_model_load take the name for a model's, and nobody else (an hwloc XML file has a '/' as
- * well) for its own? A built-in one, or what ends in .json.
+ * A built-in name, or one that ends in .json: a model's and nothing else's. (A path without that
+ * ending may also be hwloc XML.)
  */
 bool clv_model_known(const char *name);
 
 /*
- * Change one parameter, in the file's unit, and the digest with it. What it makes of a cache must be
- * one (ways divide the lines; sets of L1 and L2 are a power of two): a cache that cannot be reached
- * so, one number at a time, needs a file. Returns: 0; -ENOENT; -EINVAL, the model being as before.
+ * Change one parameter, in the file's unit, and the digest with it. What it makes of a cache must
+ * be one (ways divide the lines; sets of L1 and L2 are a power of two): a cache that cannot be
+ * reached so, one number at a time, needs a file. Returns: 0; -ENOENT; -EINVAL, the model being as before.
  */
 int clv_model_set(struct clv_model *model, const char *parameter, double value,
 		  struct cleave_error *error);

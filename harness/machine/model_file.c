@@ -31,8 +31,8 @@ struct reading {
 	struct cleave_error *error;
 };
 
-static int __attribute__((format(printf, 2, 3))) refuse(const struct reading *reading,
-							const char *format, ...)
+static int __attribute__((format(printf, 2, 3)))
+refuse(const struct reading *reading, const char *format, ...)
 {
 	char why[200];
 	va_list args;
@@ -70,7 +70,8 @@ static int check_members(const struct reading *reading, json_t *object, const ch
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach(object, key, value) {
+	json_object_foreach(object, key, value)
+	{
 		if (!is_one_of(key, known))
 			return refuse(reading, "%sunknown member '%.60s'", where, key);
 	}
@@ -124,7 +125,7 @@ static int read_number(const struct reading *reading, const char *key, unsigned 
 
 static int read_format(const struct reading *reading)
 {
-	static const char *const known[] = { "format",	 "format_version", "name", "summary",
+	static const char *const known[] = { "format",	 "format_version", "name",	 "summary",
 					     "revision", "topology",	   "parameters", NULL };
 	json_t *version = json_object_get(reading->model->root, "format_version");
 	char format[32];
@@ -212,10 +213,12 @@ static int read_parameters(const struct reading *reading)
 
 	if (!json_is_object(parameters))
 		return refuse(reading, "parameters: %s", parameters ? "not an object" : "missing");
-	json_object_foreach(parameters, key, value) {
+	json_object_foreach(parameters, key, value)
+	{
 		if (!clv_parameter_find(key))
 			return refuse(reading,
-				      "parameter '%.60s': unknown; see cleave list parameters", key);
+				      "parameter '%.60s': unknown; see cleave list parameters",
+				      key);
 	}
 	for (unsigned i = 0; (parameter = clv_parameter_at(i)); i++) {
 		int code = read_parameter(reading, parameters, parameter);
@@ -231,8 +234,7 @@ static int read_parameters(const struct reading *reading)
 static bool names_file(const char *topology)
 {
 	size_t length = strlen(topology);
-	return strchr(topology, '/') ||
-	       (length >= 4 && !strcmp(topology + length - 4, ".xml"));
+	return strchr(topology, '/') || (length >= 4 && !strcmp(topology + length - 4, ".xml"));
 }
 
 /* A file is beside the machine file, unless its path is absolute. Returns: NULL for no memory. */
@@ -255,8 +257,8 @@ static int hash_topology(const struct reading *reading, struct cleave_error *why
 	char *text;
 	size_t bytes;
 	if (!names_file(model->topology)) {
-		model->topology_hash = clv_hash(CLV_HASH_EMPTY, model->topology,
-						strlen(model->topology));
+		model->topology_hash =
+			clv_hash(CLV_HASH_EMPTY, model->topology, strlen(model->topology));
 		return 0;
 	}
 	int code = clv_topology_read_file(model->topology, &text, &bytes, why);
@@ -300,9 +302,9 @@ static int parse(const struct reading *reading, size_t bytes)
 
 	model->root = json_loadb(model->json, bytes, JSON_REJECT_DUPLICATES, &why);
 	if (!model->root)
-		return json_error_code(&why) == json_error_out_of_memory ?
-			       no_memory(reading) :
-			       refuse(reading, "line %d: %s", why.line, why.text);
+		return json_error_code(&why) == json_error_out_of_memory
+			       ? no_memory(reading)
+			       : refuse(reading, "line %d: %s", why.line, why.text);
 	if (!json_is_object(model->root))
 		return refuse(reading, "line 1: not an object");
 	int code = read_format(reading);

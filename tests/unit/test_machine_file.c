@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * Machine files: the built-in ones are whole, and what is wrong with a file is said in one line.
- * Wrong files are a built-in one with one thing changed.
+ * Reading machine files: what is wrong with one is said in one line. Wrong files are a built-in one
+ * with one thing changed.
  */
 #define _GNU_SOURCE
 #include <criterion/criterion.h>
@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../harness/machine/machine.h"
 #include "../../harness/machine/model.h"
 #include "../../lib/error.h"
+#include "../../lib/topology.h"
 
 #define SUBJECT "naples-2s128"
 
@@ -101,137 +101,6 @@ static void expect_text_refused(const char *text, size_t bytes, const char *why)
 	expect_refused(why);
 }
 
-/* ---- what is built in ---- */
-
-static const struct {
-	const char *name;
-	unsigned packages, nodes, l3s, cores, cpus;
-} built_in[] = {
-	{ "hygon-12n384", 2, 12, 48, 192, 384 },
-	{ "hygon-12n384-l3x8", 2, 12, 24, 192, 384 },
-	{ "hygon-8n256", 2, 8, 32, 128, 256 },
-	{ "naples-2s128", 2, 8, 16, 64, 128 },
-	{ "epyc-1n256", 1, 1, 16, 128, 256 },
-	{ "xeon-2s128", 2, 2, 2, 64, 128 },
-	{ "xeon-2s224", 2, 2, 2, 112, 224 },
-};
-enum { BUILT_IN = sizeof(built_in) / sizeof(built_in[0]) };
-
-static void expect_size_in(const char *name, const char *topology, const char *cache,
-			   uint64_t bytes)
-{
-	char size[32];
-	const char *at = strstr(topology, cache);
-	snprintf(size, sizeof(size), "(size=%llu)", (unsigned long long)bytes);
-	cr_assert(at, "%s: no %s", name, cache);
-	at = strchr(at, '(');
-	cr_assert(at && !strncmp(at, size, strlen(size)), "%s: %s is not %s", name, cache, size);
-}
-
-Test(machine_file, built_in_topologies)
-{
-	for (unsigned i = 0; i < BUILT_IN; i++) {
-		const char *name = built_in[i].name;
-		struct clv_model *model = load(name);
-		struct clv_topology *topology;
-		cr_assert_str_eq(model->name, name);
-		cr_assert_eq(clv_topology_load(&topology, model->topology, NULL), 0, "%s", name);
-		cr_assert_eq(topology->packages, built_in[i].packages, "%s", name);
-		cr_assert_eq(topology->nodes, built_in[i].nodes, "%s", name);
-		cr_assert_eq(topology->l3s, built_in[i].l3s, "%s", name);
-		cr_assert_eq(topology->cores, built_in[i].cores, "%s", name);
-		cr_assert_eq(topology->cpus, built_in[i].cpus, "%s", name);
-		expect_size_in(name, model->topology, "l3:", model->costs.l3_bytes);
-		expect_size_in(name, model->topology, "l2:", model->costs.l2_bytes);
-		expect_size_in(name, model->topology, "l1d:", model->costs.l1_bytes);
-		clv_topology_free(topology);
-		clv_model_free(model);
-	}
-}
-
-Test(machine_file, built_in_are_listed_as_machines)
-{
-	for (unsigned i = 0; i < BUILT_IN; i++) {
-		const struct clv_model_info *info = clv_model_info_at(i);
-		const struct clv_machine_info *machine = clv_machine_info_at(i + 1);
-		struct clv_model *model = load(built_in[i].name);
-		cr_assert(info && machine, "%s", built_in[i].name);
-		cr_assert_str_eq(info->name, built_in[i].name);
-		cr_assert_str_eq(machine->name, built_in[i].name);
-		cr_assert_str_eq(info->summary, model->summary);
-		cr_assert_str_eq(machine->summary, model->summary);
-		cr_assert(machine->simulated && clv_model_known(info->name));
-		clv_model_free(model);
-	}
-	cr_assert_null(clv_model_info_at(BUILT_IN));
-	cr_assert_null(clv_machine_info_at(BUILT_IN + 1));
-	cr_assert(!clv_machine_info_at(0)->simulated);
-}
-
-/* Assumed, and then why; or somebody's who can be asked. */
-static bool is_sourced(const char *source)
-{
-	static const char *const known[] = { "github.com/", "AnandTech ", "gist ", "Tom's Hardware" };
-	if (!strncmp(source, "assumed", 7))
-		return strlen(source) > strlen("assumed: as Zen");
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (strstr(source, known[i]))
-			return true;
-	}
-	return false;
-}
-
-Test(machine_file, built_in_parameters_have_sources)
-{
-	const struct clv_parameter *parameter;
-	for (unsigned i = 0; i < BUILT_IN; i++) {
-		struct clv_model *model = load(built_in[i].name);
-		for (unsigned j = 0; (parameter = clv_parameter_at(j)); j++) {
-			const char *source = clv_model_source(model, parameter->name);
-			cr_assert(source && is_sourced(source), "%s: %s: %s", model->name,
-				  parameter->name, source ? source : "none");
-		}
-		cr_assert_null(clv_model_source(model, "l9_ns"));
-		clv_model_free(model);
-	}
-}
-
-/* Farther is never cheaper, and a model is not another one under a second name. */
-Test(machine_file, built_in_parameters_make_sense)
-{
-	char digest[BUILT_IN][17];
-	for (unsigned i = 0; i < BUILT_IN; i++) {
-		struct clv_model *model = load(built_in[i].name);
-		const struct clv_costs *costs = &model->costs;
-		for (int d = 1; d < CLV_DISTANCES; d++) {
-			cr_assert_geq(costs->read_ps[d], costs->read_ps[d - 1], "%s", model->name);
-			cr_assert_geq(costs->write_ps[d], costs->write_ps[d - 1], "%s",
-				      model->name);
-			cr_assert_geq(costs->upgrade_ps[d], costs->upgrade_ps[d - 1], "%s",
-				      model->name);
-			if (d > CLV_DIST_NODE)
-				cr_assert_geq(costs->memory_ps[d], costs->memory_ps[d - 1], "%s",
-					      model->name);
-		}
-		cr_assert(costs->l1_ps < costs->l2_ps && costs->l2_ps < costs->l3_ps);
-		strcpy(digest[i], model->digest);
-		for (unsigned j = 0; j < i; j++)
-			cr_assert_str_neq(digest[i], digest[j]);
-		clv_model_free(model);
-	}
-}
-
-/* The hand-overs assumed for the Hygon, which results are shown with. */
-Test(machine_file, hygon_hand_overs)
-{
-	static const uint64_t hand_over_ns[] = { 10, 25, 95, 155, 260 };
-	struct clv_model *model = load("hygon-12n384");
-	for (int d = 0; d < CLV_DISTANCES; d++)
-		cr_assert_eq(model->costs.write_ps[d] + model->costs.atomic_ps,
-			     hand_over_ns[d] * 1000, "distance %d", d);
-	clv_model_free(model);
-}
-
 /* ---- a file ---- */
 
 Test(machine_file, file_is_as_built_in)
@@ -254,8 +123,8 @@ Test(machine_file, fractions_round_to_ps)
 	static const struct {
 		const char *text;
 		uint64_t ps;
-	} l1[] = { { "1", 1000 }, { "1.5", 1500 }, { "0.0006", 1 }, { "1.23449", 1234 },
-		   { "12e-1", 1200 }, { "1000000", 1000000000 } };
+	} l1[] = { { "1", 1000 },	{ "1.5", 1500 },   { "0.0006", 1 },
+		   { "1.23449", 1234 }, { "12e-1", 1200 }, { "1000000", 1000000000 } };
 	for (size_t i = 0; i < sizeof(l1) / sizeof(l1[0]); i++) {
 		char to[64];
 		snprintf(to, sizeof(to), "\"l1_ns\": { \"value\": %s,", l1[i].text);
@@ -297,8 +166,9 @@ Test(machine_file, digest_is_of_values_and_topology)
 	clv_model_free(model);
 }
 
-#define TOPOLOGY                                                                                    \
-	"pack:2 numa:4(memory=34359738368) l3:2(size=8388608) l2:4(size=524288) l1d:1(size=32768) " \
+#define TOPOLOGY                                                                                   \
+	"pack:2 numa:4(memory=34359738368) l3:2(size=8388608) l2:4(size=524288) "                  \
+	"l1d:1(size=32768) "                                                                       \
 	"l1i:1(size=65536) core:1 pu:2(indexes=core)"
 
 static void put_xml(const char *name)
@@ -350,7 +220,8 @@ Test(machine_file, names)
 	expect_error("dragon", -ENOENT, "machine 'dragon': unknown; see cleave list machines");
 	expect_error("", -ENOENT, "machine '': unknown; see cleave list machines");
 	expect_error(".json", -ENOENT, "machine '.json': unknown; see cleave list machines");
-	expect_error("no-such.json", -ENOENT, "cannot open: no-such.json: No such file or directory");
+	expect_error("no-such.json", -ENOENT,
+		     "cannot open: no-such.json: No such file or directory");
 	expect_error("/dev/zero", -EINVAL, "not a machine file: /dev/zero: not a plain file");
 	expect_error("/proc/self/", -EINVAL, "not a machine file: /proc/self/: a directory");
 	cr_assert_eq(mkfifo(path, 0600), 0);
@@ -363,15 +234,14 @@ Test(machine_file, not_json)
 	expect_text_refused("", 0, "empty");
 	expect_text_refused("hello\n", 6, "line 1: '[' or '{' expected near 'hello'");
 	expect_text_refused("[]\n", 3, "line 1: not an object");
-	expect_text_refused("{\n\n\"a\": \x01}", 9,
-			    "line 3: invalid token near '?'");
+	expect_text_refused("{\n\n\"a\": \x01}", 9, "line 3: invalid token near '?'");
 	expect_text_refused("{\n\"a\": \"\xff\"}", 11,
 			    "line 2: unable to decode byte 0xff near '\"'");
 	expect_text_refused("{\n}\n{}", 6, "line 3: end of file expected near '{'");
-	expect_text_refused("{\n\"a\": 1e999\n}", 14,
-			    "line 2: real number overflow near '1e999'");
-	expect_text_refused("{\"a\": \"\\u0000\"}", 15,
-			    "line 1: \\u0000 is not allowed without JSON_ALLOW_NUL near '\"\\u0000\"'");
+	expect_text_refused("{\n\"a\": 1e999\n}", 14, "line 2: real number overflow near '1e999'");
+	expect_text_refused(
+		"{\"a\": \"\\u0000\"}", 15,
+		"line 1: \\u0000 is not allowed without JSON_ALLOW_NUL near '\"\\u0000\"'");
 	/* A comment, a comma too many, and a file cut off. */
 	put_changed("{\n", "{\n// Naples\n");
 	expect_refused("line 2: string or '}' expected near '/'");
@@ -405,8 +275,7 @@ Test(machine_file, huge)
 /* A value of l1_ns in its place. */
 #define L1 "\"l1_ns\": { \"value\": 1.54,"
 #define WITH_L1(text) L1, "\"l1_ns\": { \"value\": " text ","
-#define L1_SOURCE \
-	"\"AnandTech 14694: 4 cycles at 2.6 GHz (7501 with all cores busy, assumed)\""
+#define L1_SOURCE "\"AnandTech 14694: 4 cycles at 2.6 GHz (7501 with all cores busy, assumed)\""
 
 static const struct {
 	const char *from, *to, *why;
@@ -426,15 +295,17 @@ static const struct {
 	  "name: 'naples' is not that of the file" },
 	{ "\"name\": \"" SUBJECT "\"", "\"name\": \"na ples\"",
 	  "name: 'na ples' is not made of letters, digits and _.-" },
-	{ "\"name\": \"" SUBJECT "\"", "\"name\": \"0123456789012345678901234567890123456789"
-				       "012345678901234567890123\"",
+	{ "\"name\": \"" SUBJECT "\"",
+	  "\"name\": \"0123456789012345678901234567890123456789"
+	  "012345678901234567890123\"",
 	  "name: longer than 63 bytes" },
 	{ "\"name\": \"" SUBJECT "\"", "\"name\": \"" SUBJECT "\", \"name\": \"" SUBJECT "\"",
 	  "line 3: duplicate object key near '\"name\"'" },
 	{ "\"summary\": \"", "\"summary\": \"\\n", "summary: has a control character" },
 	{ "\"summary\"", "\"abstract\"", "unknown member 'abstract'" },
 	{ "\"summary\": \"simulated: two AMD EPYC 7501 (Naples), 2 x 32 cores, 8 nodes, 128 CPUs; "
-	  "one L3 for 4 cores\"", "\"summary\": \" \"", "summary: empty" },
+	  "one L3 for 4 cores\"",
+	  "\"summary\": \" \"", "summary: empty" },
 	{ "\"revision\": 1,", "", "revision: missing" },
 	{ "\"revision\": 1", "\"revision\": 0", "revision: not a whole number from 1 to 1000000" },
 	{ "\"revision\": 1", "\"revision\": 1.5",
@@ -464,8 +335,7 @@ static const struct {
 	{ WITH_L1("0"), "parameter l1_ns: must be more than 0" },
 	{ WITH_L1("-0.0"), "parameter l1_ns: must be more than 0" },
 	{ WITH_L1("0.0004"), "parameter l1_ns: must be more than 0: a ps is the least" },
-	{ WITH_L1("99999999999999999999"),
-	  "line 20: too big integer near '99999999999999999999'" },
+	{ WITH_L1("99999999999999999999"), "line 20: too big integer near '99999999999999999999'" },
 	{ WITH_L1("NaN"), "line 20: invalid token near 'NaN'" },
 	{ L1 "\n\t\t\t\"source\": " L1_SOURCE, "\"l1_ns\": { \"value\": 1.54",
 	  "parameter l1_ns: source: missing" },
@@ -535,16 +405,18 @@ static void expect_xml_refused(const char *text, const char *why)
 
 Test(machine_file, xml_bomb)
 {
-	expect_xml_refused("<?xml version=\"1.0\"?>\n<!DOCTYPE lolz [\n"
-			   " <!ENTITY lol \"lol\">\n"
-			   " <!ENTITY lol1 \"&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;\">\n"
-			   " <!ENTITY lol2 \"&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;\">\n"
-			   "]>\n<topology>&lol2;</topology>\n",
-			   "line 2: a document type with declarations of its own");
+	expect_xml_refused(
+		"<?xml version=\"1.0\"?>\n<!DOCTYPE lolz [\n"
+		" <!ENTITY lol \"lol\">\n"
+		" <!ENTITY lol1 \"&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;\">\n"
+		" <!ENTITY lol2 \"&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;\">\n"
+		"]>\n<topology>&lol2;</topology>\n",
+		"line 2: a document type with declarations of its own");
 	expect_xml_refused("<topology>\n", "line 2: an element does not finish");
 	unlink(beside);
 	char line[160];
-	snprintf(line, sizeof(line), "topology: cannot open: %s: No such file or directory", beside);
+	snprintf(line, sizeof(line), "topology: cannot open: %s: No such file or directory",
+		 beside);
 	expect_refused(line);
 }
 
@@ -588,8 +460,9 @@ Test(machine_file, set_changes_that_one_alone)
 		char before[17];
 		double value = clv_model_get(model, parameter);
 		strcpy(before, model->digest);
-		cr_assert_eq(clv_model_set(model, parameter->name, value * 2 + parameter->is_time,
-					   NULL), 0, "%s", parameter->name);
+		cr_assert_eq(
+			clv_model_set(model, parameter->name, value * 2 + parameter->is_time, NULL),
+			0, "%s", parameter->name);
 		cr_assert_str_neq(model->digest, before, "%s", parameter->name);
 		for (unsigned j = 0; (other = clv_parameter_at(j)); j++) {
 			bool same = !memcmp((char *)&costs + other->offset,
@@ -626,11 +499,13 @@ Test(machine_file, bad_sets)
 		{ "l1_ns", NAN, -EINVAL, "parameter l1_ns: not a number" },
 		{ "l1_ns", INFINITY, -EINVAL, "parameter l1_ns: not a number" },
 		{ "l1_ns", 0, -EINVAL, "parameter l1_ns: must be more than 0" },
-		{ "l1_ns", 2e6, -EINVAL, "parameter l1_ns: 2000000 is too large: at most 1000000 ns" },
+		{ "l1_ns", 2e6, -EINVAL,
+		  "parameter l1_ns: 2000000 is too large: at most 1000000 ns" },
 		{ "l1_ways", 3, -EINVAL,
 		  "parameter l1_ways: 3 do not divide the 512 lines of l1_bytes" },
 		{ "smt_percent", 1, -EINVAL,
-		  "parameter smt_percent: 1 is less than 100: faster beside a busy sibling than alone" },
+		  "parameter smt_percent: 1 is less than 100: faster beside a busy sibling than "
+		  "alone" },
 	};
 	struct clv_model *model = load(SUBJECT);
 	struct clv_costs costs = model->costs;
