@@ -308,7 +308,7 @@ static void hold_other_lock(struct clv_worker *worker, const struct program *pro
 	program->other_type->acquire(program->other, &hold);
 	uint64_t until_ns = clv_now_ns() + program->other_ns;
 	while (clv_now_ns() < until_ns)
-		clv_pause();
+		clv_pause_until(until_ns);
 	program->other_type->release(program->other, &hold);
 }
 
@@ -335,7 +335,7 @@ static int step(struct clv_worker *worker)
 	if (clv_walk_is_due(worker))
 		return clv_worker_walk(worker);
 	if (!gap_is_over(copy, section)) {
-		clv_pause();
+		clv_pause_until(copy->until_ns);
 		return 0;
 	}
 	copy->hurry -= copy->hurry > 0;

@@ -21,6 +21,7 @@ struct cleave_thread;
  */
 #ifdef CLEAVE_SIMULATED
 void clv_pause(void);
+void clv_pause_until(uint64_t until_ns);
 #else
 static inline void clv_pause(void)
 {
@@ -31,6 +32,16 @@ static inline void clv_pause(void)
 #else
 	__asm__ __volatile__("" ::: "memory");
 #endif
+}
+
+/*
+ * One turn of a loop that waits for the time, by clv_now_ns, and for nobody. A simulated machine may
+ * return only once it has come.
+ */
+static inline void clv_pause_until(uint64_t until_ns)
+{
+	(void)until_ns;
+	clv_pause();
 }
 #endif
 
