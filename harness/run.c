@@ -11,6 +11,7 @@
 #include "../lib/env.h"
 #include "../lib/error.h"
 #include "../lib/map.h"
+#include "../lib/shim/mark.h"
 #include "check.h"
 #include "workloads/workload.h"
 
@@ -38,6 +39,12 @@ static const struct clv_workload_info *workload_at(unsigned i)
 	const struct clv_workload *workload = clv_workload_at(i);
 	return workload ? &workload->info : NULL;
 }
+
+static const struct cleave_field run_fields[] = {
+	{ offsetof(struct clv_run, phase), "phase" },
+	{ offsetof(struct clv_run, config), "constants" },
+	{ 0, NULL },
+};
 
 /* ---- opening ---- */
 
@@ -78,6 +85,7 @@ static int make_worker(struct clv_run *run, unsigned i, struct cleave_error *err
 		cleave_alloc(sizeof(*worker), _Alignof(struct clv_worker), node);
 	if (!worker)
 		return no_memory(error);
+	clv_name(worker, sizeof(*worker), 0, "worker", (int)i, NULL);
 	run->worker[i] = worker;
 	worker->run = run;
 	worker->index = i;
@@ -92,6 +100,7 @@ static int make_worker(struct clv_run *run, unsigned i, struct cleave_error *err
 		worker->latency = cleave_alloc(sizeof(*worker->latency), CLV_CACHE_LINE, node);
 		if (!worker->latency)
 			return no_memory(error);
+		clv_name(worker->latency, sizeof(*worker->latency), 0, "latency", (int)i, NULL);
 	}
 	return 0;
 }
@@ -129,6 +138,7 @@ static int open_maps(struct clv_run *run, struct cleave_error *error)
 	run->map = cleave_alloc(CLV_RUN_MAPS_MAX * sizeof(*run->map), CLV_CACHE_LINE, -1);
 	if (!run->map)
 		return no_memory(error);
+	clv_name(run->map, CLV_RUN_MAPS_MAX * sizeof(*run->map), 0, "maps", -1, NULL);
 	for (unsigned i = 0; i < run->maps; i++) {
 		int code = cleave_open(&run->map[i], run->env, run->config.design, error);
 		if (code) {
@@ -167,6 +177,12 @@ static int make_held(const struct clv_worker *worker, struct clv_held *held, boo
 	held->count = count;
 	if (!held->slot || !held->map_of || !held->entries)
 		return -ENOMEM;
+	int index = (int)worker->index;
+	clv_name(held->slot, count * sizeof(*held->slot), 0, "slots", index, NULL);
+	clv_name(held->map_of, count, 0, "maps of slots", index, NULL);
+	clv_name(held->entries, count * run->entry_bytes, run->entry_bytes,
+		 standing ? "standing interval" : "interval", index,
+		 run->map[0]->structure->entry_fields);
 	for (uint64_t i = 0; i < count; i++) {
 		unsigned map = 0;
 		held->slot[i].entry = (struct cleave_entry *)(held->entries + i * run->entry_bytes);
@@ -288,6 +304,7 @@ static int open_parts(struct clv_run *run, struct cleave_error *error)
 	run->worker = cleave_alloc(config->threads * sizeof(*run->worker), CLV_CACHE_LINE, -1);
 	if (!run->worker)
 		return no_memory(error);
+	clv_name(run->worker, config->threads * sizeof(*run->worker), 0, "workers", -1, NULL);
 	for (unsigned i = 0; i < config->threads; i++) {
 		code = make_worker(run, i, error);
 		if (code)
@@ -329,6 +346,7 @@ static int open_run(struct clv_run **run, const struct clv_run_config *config,
 	struct clv_run *made = cleave_alloc(sizeof(*made), _Alignof(struct clv_run), -1);
 	if (!made)
 		return no_memory(error);
+	clv_name(made, sizeof(*made), 0, "run", -1, run_fields);
 	made->config = *config;
 	made->workload = workload;
 	made->phase = CLV_PHASE_WARM;

@@ -13,6 +13,8 @@
 
 #include <errno.h>
 
+#include "../lib/map.h"
+#include "../lib/shim/mark.h"
 #include "workloads/workload.h"
 
 #define POOL_CHUNK 64
@@ -59,20 +61,24 @@ void clv_worker_defer(struct clv_worker *worker, struct cleave_map *map, struct 
 	cleave_defer(map, worker->thread, &tail->deferred, unseen);
 }
 
+_Static_assert(sizeof(struct clv_entry_chunk) <= sizeof(struct clv_entry_tail),
+	       "a chunk's head fits into the place of an entry");
+
 static bool grow_pool(struct clv_worker *worker)
 {
 	const struct clv_run *run = worker->run;
-	size_t align = cleave_entry_align(run->map[0]);
-	size_t head = (sizeof(struct clv_entry_chunk) + align - 1) / align * align;
-	size_t bytes = head + POOL_CHUNK * run->entry_bytes;
-	struct clv_entry_chunk *chunk = cleave_alloc(bytes, align, worker->node);
+	size_t bytes = (1 + POOL_CHUNK) * run->entry_bytes;
+	struct clv_entry_chunk *chunk =
+		cleave_alloc(bytes, cleave_entry_align(run->map[0]), worker->node);
 	if (!chunk)
 		return false;
+	clv_name(chunk, bytes, run->entry_bytes, "interval", (int)worker->index,
+		 run->map[0]->structure->entry_fields);
 	chunk->next = worker->chunks;
 	chunk->bytes = bytes;
 	worker->chunks = chunk;
-	for (size_t i = POOL_CHUNK; i-- > 0;) {
-		unsigned char *entry = (unsigned char *)chunk + head + i * run->entry_bytes;
+	for (size_t i = POOL_CHUNK; i > 0; i--) {
+		unsigned char *entry = (unsigned char *)chunk + i * run->entry_bytes;
 		into_pool(worker, tail_of(run, (struct cleave_entry *)entry));
 	}
 	return true;

@@ -11,7 +11,23 @@
 
 #include "error.h"
 #include "reclaim.h"
+#include "shim/mark.h"
 #include "thread.h"
+
+static const struct cleave_field env_fields[] = {
+	{ 0, "topology, threads" },
+	{ offsetof(struct cleave_env, guard), "guard" },
+	{ offsetof(struct cleave_env, epoch), "epoch" },
+	{ 0, NULL },
+};
+
+static const struct cleave_field thread_fields[] = {
+	{ offsetof(struct cleave_thread, parker), "parker" },
+	{ offsetof(struct cleave_thread, env), "the owner's" },
+	{ offsetof(struct cleave_thread, osq), "osq node" },
+	{ offsetof(struct cleave_thread, epoch), "epoch record" },
+	{ 0, NULL },
+};
 
 const char *cleave_version(void)
 {
@@ -34,6 +50,7 @@ int cleave_env_open(struct cleave_env **env, const struct cleave_env_options *op
 	struct cleave_env *made = clv_alloc(sizeof(*made), _Alignof(struct cleave_env), -1);
 	if (!made)
 		return clv_error(error, -ENOMEM, "environment: out of memory");
+	clv_name(made, sizeof(*made), 0, "env", -1, env_fields);
 	int code = clv_topology_load(&made->topology, options ? options->topology : NULL, error);
 	if (code) {
 		clv_free(made, sizeof(*made));
@@ -107,6 +124,7 @@ int cleave_thread_begin(struct cleave_thread **thread, struct cleave_env *env, i
 		made = make_handle(env);
 	if (!made)
 		return -ENOMEM;
+	clv_name(made, sizeof(*made), 0, "thread", index, thread_fields);
 	made->cpu = (unsigned)index;
 	made->times = NULL;
 	made->timed_locks = 0;

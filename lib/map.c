@@ -42,6 +42,7 @@ static int create_objects(struct cleave_map *map, struct cleave_error *error)
 	map->object = clv_alloc(map->objects * sizeof(*map->object), CLV_CACHE_LINE, -1);
 	if (!map->object)
 		return clv_error(error, -ENOMEM, "map: out of memory");
+	clv_name(map->object, map->objects * sizeof(*map->object), 0, "map's objects", -1, NULL);
 	for (unsigned i = 0; i < map->objects; i++) {
 		const struct cleave_structure_config config = {
 			.subsets = subsets,
@@ -50,7 +51,9 @@ static int create_objects(struct cleave_map *map, struct cleave_error *error)
 			.node_of_subset = map->partition.node_of_subset,
 			.env = map->env,
 		};
+		clv_name_allocations(map->structure->name, (int)i);
 		int code = map->structure->create(&map->object[i], &config);
+		clv_name_allocations(NULL, -1);
 		if (code) {
 			map->object[i] = NULL;
 			return clv_error(error, code, "structure %s: subset %u: %s",
@@ -66,6 +69,7 @@ int cleave_open(struct cleave_map **map, struct cleave_env *env, const char *des
 	struct cleave_map *made = clv_alloc(sizeof(*made), CLV_CACHE_LINE, -1);
 	if (!made)
 		return clv_error(error, -ENOMEM, "map: out of memory");
+	clv_name(made, sizeof(*made), 0, "map", -1, NULL);
 	made->env = env;
 	int code = clv_design_parse(&made->design, design, error);
 	if (code)
@@ -76,7 +80,9 @@ int cleave_open(struct cleave_map **map, struct cleave_env *env, const char *des
 	made->epochs = made->structure->kind == CLEAVE_CONCURRENT ||
 		       (made->structure->flags & (CLEAVE_DEFERS | CLEAVE_WALKS_UNLOCKED));
 	clv_design_name(&made->design, made->canonical, sizeof(made->canonical));
+	clv_name_allocations("partition", -1);
 	code = clv_partition_make(&made->partition, &made->design.partition, env->topology);
+	clv_name_allocations(NULL, -1);
 	if (code) {
 		clv_error(error, code, "partition: %s", strerror(-code));
 		goto free_map;
@@ -487,38 +493,6 @@ int cleave_walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t s
 	int code = map->scheme->walk(map, thread, start, last, flags, visit, arg);
 	leave(map, thread);
 	return code;
-}
-
-static struct clv_hold_set *take_hold_set(struct cleave_thread *thread, unsigned count)
-{
-	for (struct clv_hold_set **at = &thread->spare; *at; at = &(*at)->next) {
-		struct clv_hold_set *set = *at;
-		if (set->capacity >= count) {
-			*at = set->next;
-			return set;
-		}
-	}
-	size_t size_bytes = sizeof(struct clv_hold_set) + count * sizeof(struct clv_hold);
-	struct clv_hold_set *set = clv_alloc(size_bytes, CLV_CACHE_LINE, -1);
-	if (set) {
-		set->capacity = count;
-		set->size_bytes = size_bytes;
-	}
-	return set;
-}
-
-struct clv_hold_set *clv_map_take_holds(struct cleave_thread *thread, unsigned count)
-{
-	struct clv_hold_set *set = take_hold_set(thread, count);
-	for (unsigned i = 0; set && i < count; i++)
-		set->hold[i].thread = thread;
-	return set;
-}
-
-void clv_map_give_holds(struct cleave_thread *thread, struct clv_hold_set *set)
-{
-	set->next = thread->spare;
-	thread->spare = set;
 }
 
 /* The handle's own memory: the first hold of the set is the handle, the locks' follow. */

@@ -9,6 +9,7 @@
 
 #include "design.h"
 #include "partition.h"
+#include "shim/mark.h"
 #include "thread.h"
 
 struct cleave_map {
@@ -121,16 +122,23 @@ static inline void clv_map_acquire_exclusive(const struct clv_map_lock *lock, un
 	}
 	hold->thread = thread;
 	hold->timed = false;
-	lock->type->acquire(lock->at[i], hold);
+	void *at = lock->at[i];
+	clv_mark(CLV_MARK_ASK, at);
+	lock->type->acquire(at, hold);
+	clv_mark(CLV_MARK_GOT, at);
 }
 
 static inline void clv_map_release_exclusive(const struct clv_map_lock *lock, unsigned i,
 					     struct clv_hold *hold)
 {
-	if (__builtin_expect(hold->timed, 0))
+	if (__builtin_expect(hold->timed, 0)) {
 		clv_map_release(lock, i, CLEAVE_EXCLUSIVE, hold);
-	else
-		lock->type->release(lock->at[i], hold);
+		return;
+	}
+	void *at = lock->at[i];
+	clv_mark(CLV_MARK_FREE, at);
+	lock->type->release(at, hold);
+	clv_mark(CLV_MARK_FREED, at);
 }
 
 /*

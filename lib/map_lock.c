@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * A map's array of locks, and the timing of their waits and holds for threads that are measured.
+ * A map's array of locks, the timing of their waits and holds for threads that are measured, and
+ * room for holds.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "error.h"
 #include "map.h"
+#include "shim/mark.h"
 
 int clv_map_lock_make(struct clv_map_lock *lock, struct cleave_map *map,
 		      const struct clv_lock_spec *spec, unsigned count, bool by_subset,
@@ -17,15 +19,19 @@ int clv_map_lock_make(struct clv_map_lock *lock, struct cleave_map *map,
 	lock->at = clv_alloc(count * sizeof(*lock->at), CLV_CACHE_LINE, -1);
 	if (!lock->at)
 		return clv_error(error, -ENOMEM, "lock %s: out of memory", spec->type->name);
+	clv_name(lock->at, count * sizeof(*lock->at), 0, "locks", -1, NULL);
 	for (unsigned i = 0; i < count; i++) {
 		int node = by_subset ? map->partition.node_of_subset[i] : -1;
 		void *made = clv_alloc(spec->type->size_bytes, CLV_CACHE_LINE, node);
 		int code = -ENOMEM;
-		if (made)
+		if (made) {
+			clv_name(made, spec->type->size_bytes, 0, spec->type->name, (int)i,
+				 spec->type->fields);
 			code = spec->type->init ?
 				       spec->type->init(made, map->env, &spec->args, error) : 0;
-		else
+		} else {
 			clv_error(error, -ENOMEM, "lock %s: out of memory", spec->type->name);
+		}
 		if (code) {
 			clv_free(made, spec->type->size_bytes);
 			clv_map_lock_fini(lock);
@@ -63,12 +69,16 @@ static int acquire(const struct clv_lock_type *type, void *lock, enum cleave_hol
 			shared ? type->try_acquire_shared : type->try_acquire;
 		if (!attempt)
 			return -ENOTSUP;
-		return attempt(lock, hold) ? 0 : -EBUSY;
+		clv_mark(CLV_MARK_ASK, lock);
+		if (!attempt(lock, hold)) {
+			clv_mark(CLV_MARK_FAILED, lock);
+			return -EBUSY;
+		}
+	} else {
+		clv_mark(CLV_MARK_ASK, lock);
+		(shared ? type->acquire_shared : type->acquire)(lock, hold);
 	}
-	if (shared)
-		type->acquire_shared(lock, hold);
-	else
-		type->acquire(lock, hold);
+	clv_mark(shared ? CLV_MARK_GOT_SHARED : CLV_MARK_GOT, lock);
 	return 0;
 }
 
@@ -104,11 +114,46 @@ void clv_map_release(const struct clv_map_lock *lock, unsigned i, enum cleave_ho
 		     struct clv_hold *hold)
 {
 	struct cleave_thread *thread = hold->thread;
-	if (mode == CLEAVE_SHARED && lock->type->release_shared)
-		lock->type->release_shared(lock->at[i], hold);
-	else
-		lock->type->release(lock->at[i], hold);
+	const struct clv_lock_type *type = lock->type;
+	void *at = lock->at[i];
+	clv_mark(CLV_MARK_FREE, at);
+	bool shared = mode == CLEAVE_SHARED && type->release_shared;
+	(shared ? type->release_shared : type->release)(at, hold);
+	clv_mark(CLV_MARK_FREED, at);
 	/* The measuring may have begun or ended while it was held. */
 	if (hold->timed && !--thread->timed_locks && thread->times)
 		thread->times->hold_ns += clv_now_ns() - thread->timed_since_ns;
+}
+
+static struct clv_hold_set *take_hold_set(struct cleave_thread *thread, unsigned count)
+{
+	for (struct clv_hold_set **at = &thread->spare; *at; at = &(*at)->next) {
+		struct clv_hold_set *set = *at;
+		if (set->capacity >= count) {
+			*at = set->next;
+			return set;
+		}
+	}
+	size_t size_bytes = sizeof(struct clv_hold_set) + count * sizeof(struct clv_hold);
+	struct clv_hold_set *set = clv_alloc(size_bytes, CLV_CACHE_LINE, -1);
+	if (set) {
+		clv_name(set, size_bytes, 0, "holds", (int)thread->id, NULL);
+		set->capacity = count;
+		set->size_bytes = size_bytes;
+	}
+	return set;
+}
+
+struct clv_hold_set *clv_map_take_holds(struct cleave_thread *thread, unsigned count)
+{
+	struct clv_hold_set *set = take_hold_set(thread, count);
+	for (unsigned i = 0; set && i < count; i++)
+		set->hold[i].thread = thread;
+	return set;
+}
+
+void clv_map_give_holds(struct cleave_thread *thread, struct clv_hold_set *set)
+{
+	set->next = thread->spare;
+	thread->spare = set;
 }

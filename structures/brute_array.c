@@ -315,6 +315,15 @@ static size_t memory(const void *self)
 	return sizeof(*array) + array->blocks * sizeof(struct block);
 }
 
+static const struct cleave_field entry_fields[] = {
+	{ offsetof(struct cleave_interval, entry.subset), "subset" },
+	{ offsetof(struct cleave_interval, entry.map_id), "map id" },
+	{ offsetof(struct cleave_interval, start), "start" },
+	{ offsetof(struct cleave_interval, last), "last" },
+	{ offsetof(struct cleave_interval, word), "the structure's" },
+	{ 0, NULL },
+};
+
 const struct cleave_structure cleave_brute_array = {
 	.name = "brute_array",
 	.summary = "array searched from one end to the other: the oracle",
@@ -337,4 +346,5 @@ const struct cleave_structure cleave_brute_array = {
 	.empty = empty,
 	.validate = validate,
 	.memory = memory,
+	.entry_fields = entry_fields,
 };

@@ -93,6 +93,15 @@ static size_t memory(const void *self)
 	return 0;
 }
 
+static const struct cleave_field entry_fields[] = {
+	{ offsetof(struct cleave_interval, entry.subset), "subset" },
+	{ offsetof(struct cleave_interval, entry.map_id), "map id" },
+	{ offsetof(struct cleave_interval, start), "start" },
+	{ offsetof(struct cleave_interval, last), "last" },
+	{ offsetof(struct cleave_interval, word), "unused" },
+	{ 0, NULL },
+};
+
 const struct cleave_structure cleave_null_sink = {
 	.name = "null_sink",
 	.summary = "keeps no intervals: the cost of what is around a structure",
@@ -113,4 +122,5 @@ const struct cleave_structure cleave_null_sink = {
 	.empty = empty,
 	.validate = validate,
 	.memory = memory,
+	.entry_fields = entry_fields,
 };

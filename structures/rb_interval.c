@@ -121,6 +121,19 @@ static const char *validate(void *self)
 	return clv_rb_validate(self, &layout);
 }
 
+static const struct cleave_field entry_fields[] = {
+	{ offsetof(struct cleave_interval, entry.subset), "subset" },
+	{ offsetof(struct cleave_interval, entry.map_id), "map id" },
+	{ offsetof(struct cleave_interval, start), "start" },
+	{ offsetof(struct cleave_interval, last), "last" },
+	{ offsetof(struct cleave_interval, word[0]), "parent, colour" },
+	{ offsetof(struct cleave_interval, word[1]), "child before" },
+	{ offsetof(struct cleave_interval, word[2]), "child behind" },
+	{ offsetof(struct cleave_interval, word[3]), "subtree last" },
+	{ offsetof(struct cleave_interval, word[4]), "unused" },
+	{ 0, NULL },
+};
+
 const struct cleave_structure cleave_rb_interval = {
 	.name = "rb_interval",
 	.summary = "red-black interval tree, an entry on one cache line",
@@ -142,4 +155,5 @@ const struct cleave_structure cleave_rb_interval = {
 	.empty = clv_rb_empty,
 	.validate = validate,
 	.memory = clv_rb_memory,
+	.entry_fields = entry_fields,
 };

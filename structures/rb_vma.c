@@ -140,6 +140,22 @@ static const char *validate(void *self)
 	return clv_rb_validate(self, &layout);
 }
 
+static const struct cleave_field entry_fields[] = {
+	{ offsetof(struct cleave_vma, entry.subset), "subset" },
+	{ offsetof(struct cleave_vma, entry.map_id), "map id" },
+	{ offsetof(struct cleave_vma, address), "address" },
+	{ offsetof(struct cleave_vma, address_limit), "address limit" },
+	{ offsetof(struct cleave_vma, line0), "rest of line 0" },
+	{ offsetof(struct cleave_vma, page_offset), "page offset" },
+	{ offsetof(struct cleave_vma, line1_rest), "rest of line 1" },
+	{ offsetof(struct cleave_vma, word[0]), "parent, colour" },
+	{ offsetof(struct cleave_vma, word[1]), "child before" },
+	{ offsetof(struct cleave_vma, word[2]), "child behind" },
+	{ offsetof(struct cleave_vma, word[3]), "subtree last" },
+	{ offsetof(struct cleave_vma, line2_rest), "rest of line 2" },
+	{ 0, NULL },
+};
+
 const struct cleave_structure cleave_rb_vma = {
 	.name = "rb_vma",
 	.summary = "red-black interval tree in the memory layout of Linux's VMA, three lines",
@@ -163,4 +179,5 @@ const struct cleave_structure cleave_rb_vma = {
 	.empty = clv_rb_empty,
 	.validate = validate,
 	.memory = clv_rb_memory,
+	.entry_fields = entry_fields,
 };

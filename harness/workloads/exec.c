@@ -22,6 +22,7 @@
 #include "../../lib/env.h"
 #include "../../lib/error.h"
 #include "../../lib/locks/lock.h"
+#include "../../lib/shim/mark.h"
 #include "schedule.h"
 #include "workload.h"
 
@@ -143,6 +144,8 @@ static int make_other_lock(struct program *program, struct clv_run *run,
 		return 0;
 	void *lock = cleave_alloc(type->size_bytes, CLV_CACHE_LINE, -1);
 	int code = lock ? 0 : clv_error(error, -ENOMEM, "exec: out of memory");
+	if (!code)
+		clv_name(lock, type->size_bytes, 0, "other lock", -1, type->fields);
 	if (!code && type->init)
 		code = type->init(lock, run->env, &none, error);
 	if (code && lock)
@@ -164,6 +167,7 @@ static struct program *make_program(const struct clv_schedule *schedule)
 	struct program *program = cleave_alloc(bytes, CLV_CACHE_LINE, -1);
 	if (!program)
 		return NULL;
+	clv_name(program, bytes, 0, "program", -1, NULL);
 	unsigned char *at = (unsigned char *)(program + 1);
 	program->bytes = bytes;
 	program->sections = schedule->sections;
@@ -236,6 +240,7 @@ static int begin(struct clv_worker *worker)
 	struct copy *copy = cleave_alloc(bytes, CLV_CACHE_LINE, worker->node);
 	if (!copy)
 		return -ENOMEM;
+	clv_name(copy, bytes, 0, "copy", (int)worker->index, NULL);
 	copy->bytes = bytes;
 	copy->scratch = (struct clv_slot *)((unsigned char *)copy->op + op_bytes);
 	uint64_t state = clv_seed(worker->run->config.seed, CLV_STREAM_START, worker->index);
@@ -305,11 +310,15 @@ static int do_section(struct clv_worker *worker, const struct program *program, 
 static void hold_other_lock(struct clv_worker *worker, const struct program *program)
 {
 	struct clv_hold hold = { .thread = worker->thread };
+	clv_mark(CLV_MARK_ASK, program->other);
 	program->other_type->acquire(program->other, &hold);
+	clv_mark(CLV_MARK_GOT, program->other);
 	uint64_t until_ns = clv_now_ns() + program->other_ns;
 	while (clv_now_ns() < until_ns)
 		clv_pause_until(until_ns);
+	clv_mark(CLV_MARK_FREE, program->other);
 	program->other_type->release(program->other, &hold);
+	clv_mark(CLV_MARK_FREED, program->other);
 }
 
 static void end_exec(struct clv_worker *worker, const struct program *program, struct copy *copy)

@@ -81,6 +81,12 @@ struct cleave_update {
 	void *reserve;
 };
 
+/* A part of an object, for reports of contended lines: up to the next one's offset. */
+struct cleave_field {
+	size_t offset;
+	const char *name;
+};
+
 struct cleave_structure {
 	/* Registry name, file name and symbol agree. One line; the paper or source file. */
 	const char *name;
@@ -169,6 +175,9 @@ struct cleave_structure {
 
 	/* Bytes taken, entries not counted. Locks: no update runs. */
 	size_t (*memory)(const void *self);
+
+	/* Optional. What is where in an entry; by offset, ended by a NULL name. Constant. */
+	const struct cleave_field *entry_fields;
 };
 
 #define CLEAVE_ALL_SUBSETS (~0u)

@@ -62,6 +62,12 @@ static bool try_acquire_shared(void *lock, struct clv_hold *hold)
 	return ck_rwlock_read_trylock(lock);
 }
 
+static const struct cleave_field fields[] = {
+	{ offsetof(ck_rwlock_t, writer), "writer" },
+	{ offsetof(ck_rwlock_t, n_readers), "readers" },
+	{ 0, NULL },
+};
+
 const struct clv_lock_type clv_lock_ck_rwlock = {
 	.name = "ck_rwlock",
 	.summary = "spinning, unfair; writers preferred, who can starve readers",
@@ -74,4 +80,5 @@ const struct clv_lock_type clv_lock_ck_rwlock = {
 	.acquire_shared = acquire_shared,
 	.release_shared = release_shared,
 	.try_acquire_shared = try_acquire_shared,
+	.fields = fields,
 };

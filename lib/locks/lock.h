@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cleave/structure.h>
+
 #include "shim/shim.h"
 
 struct cleave_env;
@@ -67,6 +69,9 @@ struct clv_lock_type {
 	void (*acquire_shared)(void *lock, struct clv_hold *hold);
 	void (*release_shared)(void *lock, struct clv_hold *hold);
 	bool (*try_acquire_shared)(void *lock, struct clv_hold *hold); /* optional */
+
+	/* Optional. What is where in an instance, as cleave_structure.entry_fields. */
+	const struct cleave_field *fields;
 };
 
 /* i-th lock; NULL behind the last. Threads: any, after all registrations. */

@@ -45,6 +45,11 @@ static bool try_acquire(void *lock, struct clv_hold *hold)
 	return ck_spinlock_mcs_trylock(lock, node(hold));
 }
 
+static const struct cleave_field fields[] = {
+	{ 0, "tail" },
+	{ 0, NULL },
+};
+
 const struct clv_lock_type clv_lock_mcs = {
 	.name = "mcs",
 	.summary = "spinning, FIFO, exclusive only; each waiter spins on a line of its own",
@@ -54,4 +59,5 @@ const struct clv_lock_type clv_lock_mcs = {
 	.acquire = acquire,
 	.release = release,
 	.try_acquire = try_acquire,
+	.fields = fields,
 };

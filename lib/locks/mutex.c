@@ -181,6 +181,13 @@ static void release(void *lock, struct clv_hold *hold)
 	clv_wake(first);
 }
 
+static const struct cleave_field fields[] = {
+	{ offsetof(struct mutex, word), "word" },
+	{ offsetof(struct mutex, first), "first" },
+	{ offsetof(struct mutex, last), "last" },
+	{ 0, NULL },
+};
+
 const struct clv_lock_type clv_lock_mutex = {
 	.name = "mutex",
 	.summary = "sleeping, exclusive only; spins shortly while the owner runs; "
@@ -191,4 +198,5 @@ const struct clv_lock_type clv_lock_mutex = {
 	.acquire = acquire,
 	.release = release,
 	.try_acquire = try_acquire,
+	.fields = fields,
 };

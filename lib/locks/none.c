@@ -75,6 +75,11 @@ static bool try_acquire_shared(void *lock, struct clv_hold *hold)
 	return true;
 }
 
+static const struct cleave_field fields[] = {
+	{ offsetof(struct none, inside), "inside" },
+	{ 0, NULL },
+};
+
 const struct clv_lock_type clv_lock_none = {
 	.name = "none",
 	.summary = "no lock: one thread at a time",
@@ -87,4 +92,5 @@ const struct clv_lock_type clv_lock_none = {
 	.acquire_shared = acquire_shared,
 	.release_shared = release_shared,
 	.try_acquire_shared = try_acquire_shared,
+	.fields = fields,
 };

@@ -64,6 +64,14 @@ static bool try_acquire_shared(void *lock, struct clv_hold *hold)
 	return false;
 }
 
+static const struct cleave_field fields[] = {
+	{ offsetof(ck_pflock_t, rin), "readers in" },
+	{ offsetof(ck_pflock_t, rout), "readers out" },
+	{ offsetof(ck_pflock_t, win), "writers in" },
+	{ offsetof(ck_pflock_t, wout), "writers out" },
+	{ 0, NULL },
+};
+
 const struct clv_lock_type clv_lock_pflock = {
 	.name = "pflock",
 	.summary = "spinning, phase-fair: readers and writers take turns; writers FIFO",
@@ -75,4 +83,5 @@ const struct clv_lock_type clv_lock_pflock = {
 	.acquire_shared = acquire_shared,
 	.release_shared = release_shared,
 	.try_acquire_shared = try_acquire_shared,
+	.fields = fields,
 };

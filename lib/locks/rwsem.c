@@ -201,7 +201,6 @@ static enum ownership watch(struct rwsem *sem)
 {
 	/* Acquire: partner is own. */
 	uintptr_t seen = __atomic_load_n(&sem->owner, __ATOMIC_ACQUIRE);
-
 	if (ownership(seen) != BY_WRITER)
 		return ownership(seen);
 	while (clv_is_running(owner_thread(seen))) {
@@ -232,7 +231,6 @@ static void grant_locked(struct rwsem *sem, uint64_t counted, struct picked *pic
 {
 	struct waiter **link = &picked->readers;
 	uint64_t granted = 0;
-
 	for (struct waiter *waiter = sem->first, *next; waiter && granted < GRANTED_AT_ONCE_MAX;
 	     waiter = next) {
 		next = waiter->next;
@@ -332,7 +330,6 @@ static bool try_acquire(void *lock, struct clv_hold *hold)
 {
 	struct rwsem *sem = lock;
 	uint64_t free = 0;
-
 	/* Acquire: partners are the releases in release and release_shared. */
 	if (!__atomic_compare_exchange_n(&sem->word, &free, WRITER, false, __ATOMIC_ACQUIRE,
 					 __ATOMIC_RELAXED))
@@ -368,7 +365,6 @@ static bool steal(struct rwsem *sem, struct cleave_thread *self)
 static uint64_t readers_limit_ns(struct rwsem *sem)
 {
 	uint64_t readers = __atomic_load_n(&sem->word, __ATOMIC_RELAXED) >> READER_SHIFT;
-
 	if (readers > SPIN_READERS_MAX)
 		readers = SPIN_READERS_MAX;
 	return clv_now_ns() + SPIN_ON_READERS_NS + readers * SPIN_PER_READER_NS;
@@ -481,7 +477,6 @@ static void wait_exclusive(struct rwsem *sem, struct cleave_thread *self)
 static void acquire(void *lock, struct clv_hold *hold)
 {
 	struct rwsem *sem = lock;
-
 	if (try_acquire(sem, hold) || (may_spin(sem) && spin(sem, hold->thread)))
 		return;
 	wait_exclusive(sem, hold->thread);
@@ -490,7 +485,6 @@ static void acquire(void *lock, struct clv_hold *hold)
 static void release(void *lock, struct clv_hold *hold)
 {
 	struct rwsem *sem = lock;
-
 	__atomic_store_n(&sem->owner, 0, __ATOMIC_RELAXED);
 	/* Release: partners are the acquires in whatever takes the word next. */
 	if (__atomic_fetch_sub(&sem->word, WRITER, __ATOMIC_RELEASE) & WAITERS)
@@ -503,7 +497,6 @@ static bool try_acquire_shared(void *lock, struct clv_hold *hold)
 {
 	struct rwsem *sem = lock;
 	uint64_t word = __atomic_load_n(&sem->word, __ATOMIC_RELAXED);
-
 	while (!(word & (WRITER | WAITERS | HANDOFF))) {
 		/* Acquire: partner is the release in release. */
 		if (__atomic_compare_exchange_n(&sem->word, &word, word + READER, false,
@@ -522,7 +515,6 @@ static void acquire_shared_slow(struct rwsem *sem, struct cleave_thread *self, u
 	/* Readers one after the other must not keep it from those who sleep. */
 	bool among_readers = !alone && !(word & WRITER) &&
 			     (__atomic_load_n(&sem->owner, __ATOMIC_RELAXED) & READER_OWNED);
-
 	if (!among_readers && !(word & (WRITER | HANDOFF))) {
 		own_shared(sem, self);
 		if (alone && (word & WAITERS))
@@ -583,6 +575,13 @@ static void release_shared(void *lock, struct clv_hold *hold)
 	}
 }
 
+static const struct cleave_field fields[] = {
+	{ offsetof(struct rwsem, word), "word" }, { offsetof(struct rwsem, owner), "owner" },
+	{ offsetof(struct rwsem, spinners), "spinners" },
+	{ offsetof(struct rwsem, wait_lock), "wait_lock" },
+	{ offsetof(struct rwsem, first), "waiters" }, { 0, NULL },
+};
+
 const struct clv_lock_type clv_lock_rwsem = {
 	.name = "rwsem",
 	.summary = "sleeping; writers spin while the owner runs, and overtake sleepers for 4 ms; "
@@ -596,4 +595,5 @@ const struct clv_lock_type clv_lock_rwsem = {
 	.acquire_shared = acquire_shared,
 	.release_shared = release_shared,
 	.try_acquire_shared = try_acquire_shared,
+	.fields = fields,
 };

@@ -39,6 +39,11 @@ static bool try_acquire(void *lock, struct clv_hold *hold)
 }
 #endif
 
+static const struct cleave_field fields[] = {
+	{ 0, "next, position" },
+	{ 0, NULL },
+};
+
 const struct clv_lock_type clv_lock_ticket = {
 	.name = "ticket",
 	.summary = "spinning, FIFO, exclusive only; all waiters spin on one line",
@@ -50,4 +55,5 @@ const struct clv_lock_type clv_lock_ticket = {
 #ifdef CK_F_SPINLOCK_TICKET_TRYLOCK
 	.try_acquire = try_acquire,
 #endif
+	.fields = fields,
 };

@@ -57,6 +57,7 @@ int clv_scheme_init_state(struct cleave_map *map, size_t size_bytes,
 	map->scheme_state = clv_alloc(size_bytes, CLV_CACHE_LINE, -1);
 	if (!map->scheme_state)
 		return clv_error(error, -ENOMEM, "scheme %s: out of memory", map->scheme->name);
+	clv_name(map->scheme_state, size_bytes, 0, "scheme", -1, NULL);
 	int code = clv_map_lock_make(map->scheme_state, map, &map->design.lock[0], locks,
 				     locks == map->partition.subsets && locks > 1, error);
 	if (code) {

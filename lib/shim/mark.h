@@ -8,11 +8,7 @@
 
 #include <stddef.h>
 
-/* A part of an object, for reports of contended lines. Tables end with a NULL name. */
-struct clv_field {
-	size_t offset;
-	const char *name;
-};
+#include <cleave/structure.h>
 
 enum clv_mark {
 	CLV_MARK_ASK,	      /* about to acquire */
@@ -27,10 +23,10 @@ enum clv_mark {
 void clv_mark(enum clv_mark mark, const void *lock);
 /*
  * The block, of clv_alloc's, consists of objects of `stride_bytes` (0: one). Names and tables are
- * constants. `index` tells blocks of one name apart in a report; -1: nothing to tell.
+ * constants; a table of fields ends with a NULL name. `index` tells blocks of one name apart in a report; -1: nothing to tell.
  */
 void clv_name(const void *block, size_t bytes, size_t stride_bytes, const char *name, int index,
-	      const struct clv_field *fields);
+	      const struct cleave_field *fields);
 /* Until the next call, blocks that this CPU allocates are called so; NULL: no longer. */
 void clv_name_allocations(const char *name, int index);
 #else
@@ -41,7 +37,7 @@ static inline void clv_mark(enum clv_mark mark, const void *lock)
 }
 
 static inline void clv_name(const void *block, size_t bytes, size_t stride_bytes, const char *name,
-			    int index, const struct clv_field *fields)
+			    int index, const struct cleave_field *fields)
 {
 	(void)block;
 	(void)bytes;

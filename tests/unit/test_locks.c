@@ -131,6 +131,25 @@ Test(locks, describe_themselves)
 	}
 }
 
+/* In the order of their offsets, within the instance, from its start. */
+Test(locks, have_fields_in_order)
+{
+	const struct clv_lock_type *type;
+	unsigned tables = 0;
+	for (unsigned i = 0; (type = clv_lock_type_at(i)); i++) {
+		if (!type->fields)
+			continue;
+		cr_assert_eq(type->fields[0].offset, 0, "%s", type->name);
+		for (const struct cleave_field *field = type->fields; field->name; field++) {
+			cr_assert_lt(field->offset, type->size_bytes, "%s", type->name);
+			cr_assert(field == type->fields || field->offset > field[-1].offset,
+				  "%s: %s", type->name, field->name);
+		}
+		tables++;
+	}
+	cr_assert_eq(tables, 7, "all but those of pthread, of which the words are not known");
+}
+
 Test(locks, have_the_size_their_files_say)
 {
 	cr_assert_eq(find("none")->size_bytes, 4);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * The dispatch by itself: timing that starts and ends inside holds, batches through holds, entries of
- * another environment, deferral from inside a deferred call. What every design must do is in
- * tests/model.
+ * another environment, deferral from inside a deferred call, tables of fields. What every design
+ * must do is in tests/model.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -209,4 +209,21 @@ Test(map, deferral_from_a_deferred_call_waits_for_new_readers)
 	clv_epoch_drain(thread);
 	cr_expect_eq(victims_called, 1);
 	cleave_thread_end(reader);
+}
+
+/* In the order of their offsets, within the entry, from its start. */
+Test(map, fields_of_entries_are_in_order)
+{
+	const struct cleave_structure *structure;
+	for (unsigned i = 0; (structure = cleave_structure_at(i)); i++) {
+		const struct cleave_field *first = structure->entry_fields;
+		cr_assert_not_null(first, "%s", structure->name);
+		cr_assert_eq(first->offset, 0, "%s", structure->name);
+		for (const struct cleave_field *field = first; field->name; field++) {
+			cr_assert_lt(field->offset, structure->entry_size_bytes, "%s",
+				     structure->name);
+			cr_assert(field == first || field->offset > field[-1].offset, "%s: %s",
+				  structure->name, field->name);
+		}
+	}
 }
