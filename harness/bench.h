@@ -45,6 +45,12 @@ struct clv_worker_counts {
 	uint64_t elapsed_ns; /* of the measured window, by this worker's clock */
 };
 
+/* What all workers have done so far, warm-up included. */
+struct clv_progress {
+	uint64_t ops, batches, execs, walks; /* as in clv_worker_counts */
+	uint64_t least_execs; /* of a worker */
+};
+
 /* What one repetition gave. `worker` is [threads], the driver's to free. */
 struct clv_run_result {
 	bool valid;
@@ -80,6 +86,11 @@ struct clv_bench {
 	uint32_t *(*phase)(struct clv_run *run);
 	/* One worker, on its CPU, from start to CLV_PHASE_STOP. `arg` is the run. */
 	void (*body)(void *arg, unsigned worker);
+	/*
+	 * `arg` is the run. Threads: none of its workers runs meanwhile, so a simulated machine's
+	 * between two steps alone.
+	 */
+	void (*progress)(void *arg, struct clv_progress *out);
 	/*
 	 * All workers have ended: check the run (oracle counts, validate, conservation) and fill in
 	 * the result. A failed check is valid = false with the reason. Returns: 0; -ENOMEM.

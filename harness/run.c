@@ -365,6 +365,21 @@ static uint32_t *phase_of(struct clv_run *run)
 	return &run->phase;
 }
 
+static void progress_of(void *arg, struct clv_progress *out)
+{
+	const struct clv_run *run = arg;
+	*out = (struct clv_progress){ .least_execs = UINT64_MAX };
+	for (unsigned i = 0; i < run->config.threads; i++) {
+		const struct clv_done *done = &run->worker[i]->done;
+		out->ops += done->inserts + done->removes + done->changes;
+		out->batches += done->batches;
+		out->execs += done->execs;
+		out->walks += done->walks;
+		if (done->execs < out->least_execs)
+			out->least_execs = done->execs;
+	}
+}
+
 /* ---- finishing ---- */
 
 static void sum_up(const struct clv_run *run, struct clv_run_result *result)
@@ -421,6 +436,7 @@ const struct clv_bench clv_bench_native = {
 	.open = open_run,
 	.phase = phase_of,
 	.body = clv_worker_body,
+	.progress = progress_of,
 	.finish = finish,
 	.close = close_run,
 	.workload_at = workload_at,

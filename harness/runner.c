@@ -211,6 +211,7 @@ static int run_once(const struct clv_point *point, const struct clv_run_config *
 		.window_ns = settings->window_ns,
 		.phase = bench->phase(run),
 		.body = bench->body,
+		.progress = bench->progress,
 		.arg = run,
 	};
 	code = machine->run(machine, &plan, error);

@@ -15,7 +15,9 @@ struct clv_plan {
 	uint64_t warm_ns, window_ns;
 	uint32_t *phase;
 	void (*body)(void *arg, unsigned worker);
-	void *arg;
+	/* How far the bodies are; while none of them runs. A machine with real threads ignores it. */
+	void (*progress)(void *arg, struct clv_progress *out);
+	void *arg; /* of both */
 };
 
 struct clv_machine {

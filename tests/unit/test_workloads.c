@@ -192,6 +192,31 @@ Test(workloads, exec_population)
 	}
 }
 
+/* Totals of all workers between two steps, and the slowest's execs. */
+Test(workloads, progress)
+{
+	struct clv_run_config config = config_for("rb_interval@node/each:rwsem", "exec", 3);
+	struct clv_progress progress;
+	struct clv_run *run = opened(&config);
+	clv_bench_native.progress(run, &progress);
+	cr_assert_eq(progress.ops + progress.batches + progress.execs + progress.walks +
+		     progress.least_execs, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		begin_worker(run->worker[i]);
+		run->worker[i]->walk_due = (uint64_t)i << 32;
+		for (unsigned j = 0; j < 33 * (i + 1) + i; j++)
+			cr_assert_eq(run->workload->step(run->worker[i]), 0);
+		end_worker(run->worker[i]);
+		clv_bench_native.progress(run, &progress);
+		cr_assert_eq(progress.least_execs, i < 2 ? 0 : 1);
+	}
+	cr_assert_eq(progress.execs, 1 + 2 + 3);
+	cr_assert_eq(progress.ops, progress.execs * 55);
+	cr_assert_eq(progress.walks, 0 + 1 + 2);
+	cr_assert_eq(progress.batches, progress.execs * 33 + progress.walks);
+	clv_bench_native.close(run);
+}
+
 /* Where a copy is when it does a section, by a clock that only the gaps move. */
 static void check_gaps(bool think_given, uint64_t think_ns, uint64_t wanted_ns)
 {
