@@ -185,10 +185,16 @@ int clv_point_check(const struct clv_point *point, struct cleave_error *error)
 {
 	const struct clv_bench *bench = point->settings->machine->bench;
 	const struct clv_run_config config = config_of(point, 0);
+	struct clv_machine *machine = point->settings->machine;
 	struct clv_run *run;
-	int code = bench->open(&run, &config, error);
+	int code = machine->begin ? machine->begin(machine, config.seed, error) : 0;
+	if (code)
+		return code;
+	code = bench->open(&run, &config, error);
 	if (!code)
 		bench->close(run);
+	if (machine->end)
+		machine->end(machine);
 	return code;
 }
 
@@ -201,9 +207,12 @@ static int run_once(const struct clv_point *point, const struct clv_run_config *
 	const struct clv_bench *bench = machine->bench;
 	struct clv_run *run;
 
-	int code = bench->open(&run, config, error);
+	int code = machine->begin ? machine->begin(machine, config->seed, error) : 0;
 	if (code)
 		return code;
+	code = bench->open(&run, config, error);
+	if (code)
+		goto end;
 	const struct clv_plan plan = {
 		.threads = point->threads,
 		.cpu_index = point->cpu_index,
@@ -218,6 +227,9 @@ static int run_once(const struct clv_point *point, const struct clv_run_config *
 	if (!code)
 		code = bench->finish(run, result);
 	bench->close(run);
+end:
+	if (machine->end)
+		machine->end(machine);
 	return code;
 }
 

@@ -81,7 +81,7 @@ void clv_epoch_synchronize(struct cleave_thread *thread)
 	uint64_t epoch = advance(thread->env);
 	for (unsigned turn = 0; oldest_active(thread->env) <= epoch; turn++) {
 		if (turn < PAUSES_BEFORE_PARK)
-			clv_pause();
+			clv_pause_bounded();
 		else
 			clv_park(thread, PARK_NS);
 	}

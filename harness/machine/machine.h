@@ -18,7 +18,10 @@ struct clv_plan {
 	/* How far the bodies are; while none of them runs. A machine with real threads ignores it. */
 	void (*progress)(void *arg, struct clv_progress *out);
 	void *arg; /* of both */
+	struct clv_simulated_report *report; /* filled in by a simulated machine; may be NULL */
 };
+
+struct clv_simulated_report;
 
 struct clv_machine {
 	const char *name;
@@ -26,6 +29,13 @@ struct clv_machine {
 	const char *topology_source; /* for cleave_env_options; NULL: this machine */
 	const struct clv_topology *topology;
 	const struct clv_bench *bench;
+	/*
+	 * Around bench->open and bench->close, for a machine whose memory is its own and whose
+	 * random choices come from the seed. NULL, both: nothing to do. Returns: 0; negative errno
+	 * with a line in error.
+	 */
+	int (*begin)(struct clv_machine *machine, uint64_t seed, struct cleave_error *error);
+	void (*end)(struct clv_machine *machine);
 	/*
 	 * Start every body on its CPU, move the phase through warm-up and window, join them. A
 	 * binding that did not hold, or was lost by the end, is an error: no body's figures count.

@@ -2,18 +2,265 @@
 #include "simulated.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "../../lib/error.h"
-#include "model.h"
+#include "sim/sim.h"
+
+#define PS_PER_NS UINT64_C(1000)
+#define ACQUISITIONS 100000
+#define EXECS_EACH 3
+#define HALF_WIDTH 0.03
+
+/* The window is cut into batches; when there are too many, two become one. */
+enum { BATCHES_MIN = 10, BATCHES_MAX = 40 };
+#define FIRST_BATCH_PS UINT64_C(500000000)
+
+extern const struct clv_bench clv_bench_simulated;
+
+struct simulated {
+	struct clv_machine machine;
+	struct clv_model *model;
+	struct clv_topology *topology;
+	struct clv_simulated_options options;
+};
+
+/* A run's progress, looked at between two steps of the bodies. */
+struct watch {
+	const struct simulated *simulated;
+	const struct clv_plan *plan;
+	uint64_t begin_ps; /* of the window; 0: not yet */
+	uint64_t batch_ps, next_ps;
+	unsigned batches;
+	uint64_t ops[BATCHES_MAX + 1]; /* done at the end of each, [0] at the window's begin */
+	uint64_t execs_before; /* of the slowest worker */
+	struct clv_simulated_report *report;
+	bool over;
+};
+
+/* ---- when it is done ---- */
+
+/* Student's t, 97.5 %, by degrees of freedom; beyond the table the normal's, a little wide. */
+static double t_quantile(unsigned freedom)
+{
+	static const double t[] = { 0, 12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262,
+				    2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101,
+				    2.093, 2.086 };
+	return freedom < sizeof(t) / sizeof(t[0]) ? t[freedom] : 2.04;
+}
+
+/* Half of the 95 % interval over the mean; negative: cannot be said. */
+static double half_width(const struct watch *watch)
+{
+	unsigned n = watch->batches;
+	double sum = 0, squares = 0;
+	if (n < BATCHES_MIN)
+		return -1;
+	for (unsigned i = 0; i < n; i++)
+		sum += (double)(watch->ops[i + 1] - watch->ops[i]);
+	double mean = sum / n;
+	for (unsigned i = 0; i < n; i++) {
+		double off = (double)(watch->ops[i + 1] - watch->ops[i]) - mean;
+		squares += off * off;
+	}
+	if (mean <= 0)
+		return -1;
+	return t_quantile(n - 1) * sqrt(squares / (n - 1) / n) / mean;
+}
+
+static uint64_t accesses(void)
+{
+	const struct clv_sim_counts *counts = clv_sim_counts();
+	return counts->loads + counts->stores + counts->atomics + counts->ranges;
+}
+
+static uint64_t budget_of(const struct simulated *simulated)
+{
+	return simulated->options.budget ? simulated->options.budget : CLV_BUDGET;
+}
+
+static void merge_batches(struct watch *watch)
+{
+	watch->batches /= 2;
+	for (unsigned i = 1; i <= watch->batches; i++)
+		watch->ops[i] = watch->ops[2 * i];
+	watch->batch_ps *= 2;
+}
+
+static void close_window(struct watch *watch, uint64_t now_ps, bool is_short)
+{
+	struct clv_simulated_report *report = watch->report;
+	__atomic_store_n(watch->plan->phase, CLV_PHASE_STOP, __ATOMIC_RELAXED);
+	clv_account_end(now_ps);
+	report->is_short = is_short;
+	report->half_width = half_width(watch);
+	report->virtual_ps = now_ps - watch->begin_ps;
+	watch->over = true;
+}
+
+static bool warmed_up(const struct watch *watch, const struct clv_progress *progress,
+		      uint64_t now_ps)
+{
+	if (now_ps < watch->plan->warm_ns * PS_PER_NS)
+		return false;
+	/* Has anybody finished an exec? Then all have to. */
+	if (progress->execs)
+		return progress->least_execs > 0;
+	return progress->batches >= 2 * (uint64_t)watch->plan->threads;
+}
+
+static bool is_enough(const struct watch *watch, const struct clv_progress *progress,
+		      uint64_t now_ps)
+{
+	if (now_ps - watch->begin_ps < watch->plan->window_ns * PS_PER_NS)
+		return false;
+	if (clv_account()->acquisitions < ACQUISITIONS &&
+	    progress->least_execs < watch->execs_before + EXECS_EACH)
+		return false;
+	double width = half_width(watch);
+	return width >= 0 && width < HALF_WIDTH;
+}
+
+static uint64_t look(void *arg, uint64_t now_ps)
+{
+	struct watch *watch = arg;
+	struct clv_progress progress;
+	uint64_t used = accesses(), budget = budget_of(watch->simulated);
+	watch->plan->progress(watch->plan->arg, &progress);
+	if (!watch->begin_ps) {
+		/* Whoever needs half of the budget to warm up gets what there is. */
+		if (!warmed_up(watch, &progress, now_ps) && used < budget / 2)
+			return now_ps + watch->batch_ps;
+		watch->begin_ps = now_ps;
+		watch->ops[0] = progress.ops + progress.walks;
+		watch->execs_before = progress.least_execs;
+		clv_account_begin(now_ps);
+		__atomic_store_n(watch->plan->phase, CLV_PHASE_MEASURE, __ATOMIC_RELAXED);
+		return now_ps + watch->batch_ps;
+	}
+	watch->ops[++watch->batches] = progress.ops + progress.walks;
+	bool enough = is_enough(watch, &progress, now_ps);
+	if (enough || used >= budget) {
+		close_window(watch, now_ps, !enough);
+		return UINT64_MAX;
+	}
+	if (watch->batches == BATCHES_MAX)
+		merge_batches(watch);
+	return now_ps + watch->batch_ps;
+}
+
+/* ---- the machine ---- */
+
+static int begin(struct clv_machine *machine, uint64_t seed, struct cleave_error *error)
+{
+	struct simulated *simulated = (struct simulated *)machine;
+	const struct clv_sim_config config = {
+		.topology = simulated->topology,
+		.costs = &simulated->model->costs,
+		.policy = CLV_POLICY_CLOCK,
+		.seed = seed,
+		.run_ahead_ps = simulated->options.run_ahead_ps,
+		.timeline = simulated->options.timeline,
+	};
+	return clv_sim_open(&config, error);
+}
+
+static void end(struct clv_machine *machine)
+{
+	(void)machine;
+	clv_sim_close();
+}
+
+static int write_timeline(const struct simulated *simulated, struct cleave_error *error)
+{
+	char why[200];
+	if (!simulated->options.timeline)
+		return 0;
+	int code = clv_timeline_write(simulated->options.timeline, why, sizeof(why));
+	return code ? clv_error(error, code, "%s", why) : 0;
+}
+
+static int run(struct clv_machine *machine, const struct clv_plan *plan,
+	       struct cleave_error *error)
+{
+	struct simulated *simulated = (struct simulated *)machine;
+	struct clv_simulated_report unused, *report = plan->report ? plan->report : &unused;
+	struct watch watch = {
+		.simulated = simulated, .plan = plan, .batch_ps = FIRST_BATCH_PS, .report = report,
+	};
+	const struct clv_sim_run sim_run = {
+		.threads = plan->threads,
+		.cpu_index = plan->cpu_index,
+		.body = plan->body,
+		.arg = plan->arg,
+		.tick = look,
+		.tick_arg = &watch,
+		.tick_ps = FIRST_BATCH_PS,
+	};
+	memset(report, 0, sizeof(*report));
+	int code = clv_sim_run(&sim_run, error);
+	if (code)
+		return code;
+	if (!watch.over)
+		return clv_error(error, -ENODATA, "%s: all threads ended before the window did",
+				 machine->name);
+	const struct clv_sim_counts *counts = clv_sim_counts();
+	report->filled = true;
+	report->accesses = accesses();
+	report->blocks = counts->blocks;
+	report->switches = counts->switches;
+	report->account = *clv_account();
+	report->lines = clv_account_lines(report->line, CLV_REPORT_LINES);
+	return write_timeline(simulated, error);
+}
+
+static void close_simulated(struct clv_machine *machine)
+{
+	struct simulated *simulated = (struct simulated *)machine;
+	clv_topology_free(simulated->topology);
+	clv_model_free(simulated->model);
+	free(simulated);
+}
 
 int clv_machine_open_simulated(struct clv_machine **machine, const char *name,
 			       struct cleave_error *error)
 {
-	struct clv_model *model;
-	int code = clv_model_load(&model, name, error);
-	(void)machine;
-	if (code)
+	struct simulated *made = calloc(1, sizeof(*made));
+	if (!made)
+		return clv_error(error, -ENOMEM, "machine '%.80s': out of memory", name);
+	int code = clv_model_load(&made->model, name, error);
+	if (!code)
+		code = clv_topology_load(&made->topology, made->model->topology, error);
+	if (code) {
+		clv_model_free(made->model);
+		free(made);
 		return code;
-	clv_model_free(model);
-	return clv_error(error, -ENOTSUP, "machine '%.80s': the engine is not built in", name);
+	}
+	made->options.run_ahead_ps = CLV_RUN_AHEAD_PS;
+	made->machine = (struct clv_machine){
+		.name = made->model->name,
+		.simulated = true,
+		.topology_source = made->model->topology,
+		.topology = made->topology,
+		.bench = &clv_bench_simulated,
+		.begin = begin,
+		.end = end,
+		.run = run,
+		.close = close_simulated,
+	};
+	*machine = &made->machine;
+	return 0;
+}
+
+void clv_simulated_configure(struct clv_machine *machine,
+			     const struct clv_simulated_options *options)
+{
+	((struct simulated *)machine)->options = *options;
+}
+
+struct clv_model *clv_simulated_model(struct clv_machine *machine)
+{
+	return ((struct simulated *)machine)->model;
 }

@@ -84,7 +84,7 @@ void clv_observe_relax(struct cleave_thread *thread, unsigned turn)
 	if (turn % TURNS_PER_SLEEP == TURNS_PER_SLEEP - 1)
 		clv_park(thread, SLEEP_NS);
 	else
-		clv_pause();
+		clv_pause_bounded();
 }
 
 void clv_observe_await(struct clv_observe *run, struct cleave_thread *thread, const uint32_t *word,

@@ -96,7 +96,7 @@ static uintptr_t spin(const struct mutex *mutex)
 		if (!(word & OWNER) || turn == SPIN_TURNS ||
 		    !clv_is_running((struct cleave_thread *)(word & OWNER)))
 			return word;
-		clv_pause();
+		clv_pause_bounded();
 	}
 }
 

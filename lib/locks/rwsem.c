@@ -398,7 +398,10 @@ static bool spin(struct rwsem *sem, struct cleave_thread *self)
 			}
 		}
 		before = by;
-		clv_pause();
+		if (by == BY_READERS) /* it counts its turns */
+			clv_pause_bounded();
+		else
+			clv_pause();
 	}
 	clv_osq_exit(&sem->spinners, self);
 	return taken;

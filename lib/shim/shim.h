@@ -18,9 +18,13 @@ struct cleave_thread;
 
 /*
  * One turn of a loop that waits for another thread to write. Every such loop calls it, or parks.
+ * A simulated machine lets the loop rest until something that it has read is written. So a loop that
+ * gives up after some turns calls clv_pause_bounded instead, and one that looks at the time does so
+ * by clv_now_ns.
  */
 #ifdef CLEAVE_SIMULATED
 void clv_pause(void);
+void clv_pause_bounded(void);
 void clv_pause_until(uint64_t until_ns);
 #else
 static inline void clv_pause(void)
@@ -32,6 +36,11 @@ static inline void clv_pause(void)
 #else
 	__asm__ __volatile__("" ::: "memory");
 #endif
+}
+
+static inline void clv_pause_bounded(void)
+{
+	clv_pause();
 }
 
 /*

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Schedules to explore, in place of clocks: before every access of a CPU the policy says who does
+ * the next one. Nothing costs anything; a CPU that spins or is parked is out until what it waits
+ * for has happened, one with a time-out may go on at any moment, which is rare unless nobody else
+ * can.
+ *
+ * random   with a probability drawn for the schedule, 1/2 to 1/64, someone else.
+ * pct      priorities at random; the highest that can, runs; at `changes` accesses, drawn among
+ *          about `steps`, the one that runs becomes the lowest. Finds a bug that needs d ordering
+ *          constraints with probability 1 / (n * steps^(d-1)) at least. A CPU that pauses for the
+ *          time goes to the bottom, or its loop would never end.
+ *          Source: Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010.
+ *
+ * All of it is drawn from the seed, so that a schedule is replayed by running its seed again.
+ */
+#include "internal.h"
+
+static unsigned rarely; /* one of 2^rarely */
+
+void clv_policy_begin(void)
+{
+	const struct clv_sim_config *config = &clv_sim.config;
+	rarely = 1 + (unsigned)(clv_engine_random() % 6);
+	clv_sim.lowest = 1u << 30;
+	for (unsigned i = 0; i < clv_sim.cpus; i++)
+		clv_sim.cpu[i].priority = clv_sim.lowest + 1 + (uint32_t)(clv_engine_random() >> 34);
+	clv_sim.next_change = 0;
+	unsigned changes = config->changes;
+	if (changes > sizeof(clv_sim.change_at) / sizeof(clv_sim.change_at[0]))
+		changes = sizeof(clv_sim.change_at) / sizeof(clv_sim.change_at[0]);
+	clv_sim.config.changes = changes;
+	for (unsigned i = 0; i < changes; i++)
+		clv_sim.change_at[i] = clv_engine_random() % (config->steps ? config->steps : 1);
+}
+
+void clv_policy_demote(struct clv_vcpu *cpu)
+{
+	cpu->priority = clv_sim.lowest--;
+}
+
+static bool could_run(const struct clv_vcpu *cpu, bool patient)
+{
+	return cpu->state == CLV_CPU_READY || !patient;
+}
+
+/* Of the set and perhaps self, those that are ready; all, if none is. */
+static struct clv_vcpu *pick_random(struct clv_vcpu *self, bool self_can)
+{
+	unsigned ready = self_can;
+	for (unsigned i = 0; i < clv_sim.heap_count; i++)
+		ready += clv_sim.heap[i]->state == CLV_CPU_READY;
+	/* Time-outs do happen, too. */
+	bool patient = ready && clv_engine_random() % 512;
+	unsigned all = ready;
+	if (!patient)
+		all = clv_sim.heap_count + self_can;
+	if (!all)
+		return NULL;
+	unsigned which = (unsigned)(clv_engine_random() % all);
+	for (unsigned i = 0; i < clv_sim.heap_count; i++) {
+		if (could_run(clv_sim.heap[i], patient) && !which--)
+			return clv_sim.heap[i];
+	}
+	return self;
+}
+
+static struct clv_vcpu *pick_highest(struct clv_vcpu *self, bool self_can)
+{
+	struct clv_vcpu *best = self_can ? self : NULL;
+	for (unsigned pass = 0; pass < 2; pass++) {
+		for (unsigned i = 0; i < clv_sim.heap_count; i++) {
+			struct clv_vcpu *cpu = clv_sim.heap[i];
+			if (could_run(cpu, !pass) && (!best || cpu->priority > best->priority))
+				best = cpu;
+		}
+		if (best)
+			return best;
+	}
+	return NULL;
+}
+
+struct clv_vcpu *clv_policy_next(struct clv_vcpu *self, bool self_can)
+{
+	if (clv_sim.config.policy == CLV_POLICY_RANDOM) {
+		if (self_can && clv_engine_random() >> (64 - rarely))
+			return self;
+		return pick_random(self, self_can);
+	}
+	for (unsigned i = 0; i < clv_sim.config.changes; i++) {
+		if (self && clv_sim.change_at[i] == clv_sim.counts.steps)
+			clv_policy_demote(self);
+	}
+	return pick_highest(self, self_can);
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Who had which lock when, as Trace Event JSON: a row a CPU, a slice a wait and a slice a hold.
+ * Open it in Perfetto (ui.perfetto.dev) or about:tracing.
+ * Format: "Trace Event Format", docs of the Catapult project.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "../../atomic_file.h"
+
+struct event {
+	uint64_t ps;
+	const void *lock;
+	uint16_t cpu;
+	uint8_t mark;
+};
+
+enum { EVENTS_MAX = 1 << 20 };
+
+static struct event *events;
+static unsigned count;
+
+bool clv_timeline_open(unsigned cpus)
+{
+	(void)cpus;
+	events = malloc(EVENTS_MAX * sizeof(*events)); /* touched as far as used */
+	count = 0;
+	return events;
+}
+
+void clv_timeline_close(void)
+{
+	free(events);
+	events = NULL;
+	count = 0;
+}
+
+void clv_timeline_mark(unsigned cpu, enum clv_mark mark, const void *lock, uint64_t ps)
+{
+	if (count < EVENTS_MAX && clv_account()->begin_ps && !clv_account()->end_ps)
+		events[count++] = (struct event){ ps, lock, (uint16_t)cpu, (uint8_t)mark };
+}
+
+static void name_of(const void *lock, char *out, size_t bytes)
+{
+	uint32_t line = clv_line_of(lock);
+	const struct clv_arena_name *name = line ? clv_arena_name_of(line) : NULL;
+	snprintf(out, bytes, "%s %d", name ? name->name : "lock", name ? name->index : 0);
+}
+
+static void slice(json_t *list, const char *what, const struct event *from, uint64_t to_ps)
+{
+	char lock[64], title[80];
+	name_of(from->lock, lock, sizeof(lock));
+	snprintf(title, sizeof(title), "%s%s", what, lock);
+	json_array_append_new(
+		list, json_pack("{s:s, s:s, s:f, s:f, s:i, s:i}", "name", title, "ph", "X", "ts",
+				(double)from->ps / 1e6, "dur", (double)(to_ps - from->ps) / 1e6,
+				"pid", (int)clv_sim.topology->cpu[from->cpu].node, "tid",
+				(int)clv_sim.topology->cpu[from->cpu].os));
+}
+
+static json_t *slices(void)
+{
+	json_t *list = json_array();
+	/* What each CPU is in the middle of. */
+	const struct event **asked = calloc(clv_sim.cpus, sizeof(*asked));
+	const struct event **got = calloc(clv_sim.cpus, sizeof(*got));
+	for (unsigned i = 0; asked && got && i < count; i++) {
+		const struct event *event = &events[i];
+		if (event->mark == CLV_MARK_ASK) {
+			asked[event->cpu] = event;
+		} else if (event->mark == CLV_MARK_GOT || event->mark == CLV_MARK_GOT_SHARED) {
+			if (asked[event->cpu])
+				slice(list, "wait ", asked[event->cpu], event->ps);
+			asked[event->cpu] = NULL;
+			got[event->cpu] = event;
+		} else if (event->mark == CLV_MARK_FREE) {
+			if (got[event->cpu])
+				slice(list, "", got[event->cpu], event->ps);
+			got[event->cpu] = NULL;
+		}
+	}
+	free(asked);
+	free(got);
+	return list;
+}
+
+/* Rows are called by CPU, groups of rows by node. */
+static void name_rows(json_t *list)
+{
+	for (unsigned i = 0; i < clv_sim.cpus; i++) {
+		const struct clv_vcpu *cpu = &clv_sim.cpu[i];
+		char name[32];
+		if (cpu->state == CLV_CPU_ABSENT)
+			continue;
+		snprintf(name, sizeof(name), "CPU %u", clv_sim.topology->cpu[i].os);
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:i, s:i, s:{s:s}}", "name", "thread_name",
+					"ph", "M", "pid", (int)cpu->node, "tid",
+					(int)clv_sim.topology->cpu[i].os, "args", "name", name));
+		snprintf(name, sizeof(name), "node %u", cpu->node);
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:i, s:{s:s}}", "name", "process_name", "ph",
+					"M", "pid", (int)cpu->node, "args", "name", name));
+	}
+}
+
+int clv_timeline_write(const char *path, char *why, size_t why_bytes)
+{
+	json_t *list = slices();
+	name_rows(list);
+	json_t *root = json_pack("{s:s, s:o}", "displayTimeUnit", "ns", "traceEvents", list);
+	char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+	json_decref(root);
+	if (!text) {
+		snprintf(why, why_bytes, "write %s: out of memory", path);
+		return -ENOMEM;
+	}
+	int code = clv_file_write(path, text, strlen(text), why, why_bytes);
+	free(text);
+	return code;
+}
