@@ -249,3 +249,52 @@ int clv_placement_make(const struct clv_topology *topology, const char *name, un
 			 "spread, or a list as 0,2,4-7",
 			 name);
 }
+
+/* ---- what is reached when ---- */
+
+/* Is an object's number met for the first time? `seen` has a flag for each. */
+static bool is_new(bool *seen, unsigned number)
+{
+	bool was = seen[number];
+	seen[number] = true;
+	return !was;
+}
+
+/* `seen`: zeroes, three for each CPU; there are no more nodes, packages or cores than that. */
+static void find_firsts(const struct clv_topology *topology, const unsigned *cpu_index, bool *seen,
+			unsigned char *first)
+{
+	const unsigned cpus = topology->cpus;
+	bool siblings = false;
+	for (unsigned i = 0; i < cpus; i++) {
+		const struct clv_cpu *cpu = &topology->cpu[cpu_index[i]];
+		/* A list of fewer CPUs starts again, and reaches nothing more. */
+		if (i && cpu_index[i] == cpu_index[0])
+			return;
+		first[i] |= is_new(seen, cpu->node) ? CLV_FIRST_OF_NODE : 0;
+		first[i] |= is_new(seen + cpus, cpu->package) ? CLV_FIRST_OF_PACKAGE : 0;
+		if (!is_new(seen + 2 * (size_t)cpus, cpu->core) && !siblings) {
+			first[i] |= CLV_FIRST_SIBLING;
+			siblings = true;
+		}
+		if (!i)
+			first[i] = 0;
+	}
+}
+
+int clv_placement_firsts(const struct clv_topology *topology, const char *name,
+			 unsigned char *first, struct cleave_error *error)
+{
+	const unsigned cpus = topology->cpus;
+	unsigned *cpu_index = calloc(cpus, sizeof(*cpu_index));
+	bool *seen = calloc(3 * (size_t)cpus, sizeof(*seen));
+	int status = cpu_index && seen
+			     ? clv_placement_make(topology, name, cpus, true, cpu_index, error)
+			     : clv_error(error, -ENOMEM, "no memory: placement");
+	memset(first, 0, cpus);
+	if (!status)
+		find_firsts(topology, cpu_index, seen, first);
+	free(seen);
+	free(cpu_index);
+	return status;
+}

@@ -28,4 +28,19 @@ const struct clv_placement_info *clv_placement_info_at(unsigned i);
 int clv_placement_make(const struct clv_topology *topology, const char *name, unsigned threads,
 		       bool oversubscribe, unsigned *cpu_index, struct cleave_error *error);
 
+/* What a thread is the first to use, beyond what the threads before it do. */
+enum {
+	CLV_FIRST_OF_NODE = 1,
+	CLV_FIRST_OF_PACKAGE = 2,
+	CLV_FIRST_SIBLING = 4, /* a core's second CPU, of the first core to have both in use */
+};
+
+/*
+ * Where a curve over threads may bend for the machine's sake: what each thread of as many as the
+ * machine has CPUs is the first to use, bits of the above in first[cpus]. Thread 0 is the first of
+ * nothing. Returns: 0; the rest as clv_placement_make.
+ */
+int clv_placement_firsts(const struct clv_topology *topology, const char *name,
+			 unsigned char *first, struct cleave_error *error);
+
 #endif

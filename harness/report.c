@@ -14,6 +14,7 @@
 #include "../lib/schemes/scheme.h"
 #include "build_info.h"
 #include "gbench.h"
+#include "placement.h"
 
 static const char *plural(unsigned count)
 {
@@ -337,6 +338,30 @@ static json_t *point_json(const struct clv_point *point)
 	return object;
 }
 
+/* Numbers of threads from which on the placement uses more of the machine. */
+static json_t *boundaries_json(const struct clv_settings *settings)
+{
+	const struct clv_topology *topology = settings->machine->topology;
+	unsigned char *first = calloc(topology->cpus, sizeof(*first));
+	json_t *nodes = json_array(), *packages = json_array();
+	json_t *object = json_pack("{s:s, s:o, s:o}", "placement", settings->placement, "nodes",
+				   nodes, "packages", packages);
+
+	if (object && first &&
+	    !clv_placement_firsts(topology, settings->placement, first, NULL)) {
+		for (unsigned i = 0; i < topology->cpus; i++) {
+			if (first[i] & CLV_FIRST_OF_NODE)
+				json_array_append_new(nodes, json_integer(i + 1));
+			if (first[i] & CLV_FIRST_OF_PACKAGE)
+				json_array_append_new(packages, json_integer(i + 1));
+			if (first[i] & CLV_FIRST_SIBLING)
+				set(object, "siblings", json_integer(i + 1));
+		}
+	}
+	free(first);
+	return object;
+}
+
 char *clv_report_json(const struct clv_settings *settings, const struct clv_point *point,
 		      size_t points, const char *command)
 {
@@ -345,12 +370,13 @@ char *clv_report_json(const struct clv_settings *settings, const struct clv_poin
 	for (size_t i = 0; i < points; i++)
 		json_array_append_new(array, point_json(&point[i]));
 	json_t *root = json_pack(
-		"{s:s, s:i, s:o, s:{s:s, s:o, s:b, s:i, s:i, s:i, s:i, s:i}, s:o}", "format",
+		"{s:s, s:i, s:o, s:{s:s, s:o, s:b, s:i, s:i, s:i, s:i, s:i, s:o}, s:o}", "format",
 		"cleave-results", "format_version", 1, "command", text_json(command), "machine",
 		"name", settings->machine->name, "processor", text_json(topology->name), "simulated",
 		(int)settings->machine->simulated, "packages", (int)topology->packages, "nodes",
 		(int)topology->nodes, "l3s", (int)topology->l3s, "cores", (int)topology->cores,
-		"cpus", (int)topology->cpus, "results", array);
+		"cpus", (int)topology->cpus, "boundaries", boundaries_json(settings), "results",
+		array);
 	if (!root)
 		return NULL;
 	char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(10));

@@ -251,6 +251,45 @@ Test(placement, oversubscribed)
 
 /* ---- lists ---- */
 
+/* The threads that are the first of something, "17 33 49 ...", counted from 1. */
+static void expect_firsts(unsigned machine, const char *name, unsigned bit, const char *wanted)
+{
+	struct clv_topology *topology = load_machine(machines[machine].text);
+	struct cleave_error error = { "" };
+	unsigned char *first = malloc(topology->cpus);
+	char found[512] = "";
+	memset(first, 0xff, topology->cpus);
+	cr_assert_eq(clv_placement_firsts(topology, name, first, &error), 0, "%s", error.text);
+	for (unsigned i = 0; i < topology->cpus; i++)
+		if (first[i] & bit)
+			snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%u",
+				 found[0] ? " " : "", i + 1);
+	cr_assert_str_eq(found, wanted, "%s on %s, bit %u: %s", name, machines[machine].text, bit,
+			 found);
+	free(first);
+	clv_topology_free(topology);
+}
+
+Test(placement, firsts)
+{
+	const char *each_core_node = "17 33 49 65 81 97 113 129 145 161 177";
+	expect_firsts(0, "cores-first", CLV_FIRST_OF_NODE, each_core_node);
+	expect_firsts(0, "cores-first", CLV_FIRST_OF_PACKAGE, "97");
+	expect_firsts(0, "cores-first", CLV_FIRST_SIBLING, "193");
+	expect_firsts(0, "node-fill", CLV_FIRST_OF_NODE, "33 65 97 129 161 193 225 257 289 321 353");
+	expect_firsts(0, "node-fill", CLV_FIRST_OF_PACKAGE, "193");
+	expect_firsts(0, "node-fill", CLV_FIRST_SIBLING, "17");
+	expect_firsts(0, "spread", CLV_FIRST_OF_NODE, "2 3 4 5 6 7 8 9 10 11 12");
+	expect_firsts(0, "spread", CLV_FIRST_OF_PACKAGE, "2");
+	expect_firsts(1, "cores-first", CLV_FIRST_OF_NODE, "");
+	expect_firsts(5, "cores-first", CLV_FIRST_OF_NODE, "6");
+	expect_firsts(5, "cores-first", CLV_FIRST_SIBLING, "");
+	/* A list of three CPUs, on two packages. */
+	expect_firsts(5, "0,1,9", CLV_FIRST_OF_PACKAGE, "3");
+	expect_firsts(5, "0,1,9", CLV_FIRST_SIBLING, "");
+	expect_firsts(6, "cores-first", 0xff, "");
+}
+
 Test(placement, lists)
 {
 	struct clv_topology *topology = load_machine(machines[0].text);
