@@ -216,3 +216,20 @@ int clv_file_write(const char *path, const void *data, size_t size, char *why, s
 	free(real);
 	return rc;
 }
+
+int clv_file_obstacle(const char *path)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int length = slash == path ? 1 : slash ? (int)(slash - path) : 0;
+	struct stat st;
+
+	if (snprintf(directory, sizeof(directory), "%.*s", slash ? length : 1,
+		     slash ? path : ".") >= (int)sizeof(directory))
+		return ENAMETOOLONG;
+	if (eaccess(directory, W_OK | X_OK))
+		return errno;
+	if (stat(path, &st))
+		return errno == ENOENT ? 0 : errno;
+	return S_ISDIR(st.st_mode) ? EISDIR : eaccess(path, W_OK) ? errno : 0;
+}

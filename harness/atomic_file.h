@@ -26,4 +26,11 @@
  */
 int clv_file_write(const char *path, const void *data, size_t size, char *why, size_t why_size);
 
+/*
+ * Could a file be made or replaced there? To be asked before long work, and before the first of
+ * several files is written; clv_file_write may fail all the same. Not for terminals, pipes and what
+ * else is no regular file. Returns: 0; an errno (positive). Threads: any.
+ */
+int clv_file_obstacle(const char *path);
+
 #endif

@@ -2,7 +2,7 @@
 /*
  * cleave run: measure designs under a workload on a machine.
  */
-#define _GNU_SOURCE /* eaccess, strsep */
+#define _GNU_SOURCE /* strsep */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -323,24 +323,6 @@ static bool is_standard_output(const char *path)
 	       !strcmp(path, "/proc/self/fd/1");
 }
 
-/* Could a file be made or replaced there? Returns: 0; an errno. */
-static int find_obstacle(const char *path)
-{
-	char directory[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	int length = slash == path ? 1 : slash ? (int)(slash - path) : 0;
-	struct stat st;
-
-	if (snprintf(directory, sizeof(directory), "%.*s", slash ? length : 1,
-		     slash ? path : ".") >= (int)sizeof(directory))
-		return ENAMETOOLONG;
-	if (eaccess(directory, W_OK | X_OK))
-		return errno;
-	if (stat(path, &st))
-		return errno == ENOENT ? 0 : errno;
-	return S_ISDIR(st.st_mode) ? EISDIR : eaccess(path, W_OK) ? errno : 0;
-}
-
 /* Before an hour's run, not after it. Returns: -1 to go on. */
 static int check_files(const char *path)
 {
@@ -352,12 +334,12 @@ static int check_files(const char *path)
 	if (!gbench_path(beside, sizeof(beside), path))
 		obstacle = ENAMETOOLONG;
 	if (!obstacle)
-		obstacle = find_obstacle(path);
+		obstacle = clv_file_obstacle(path);
 	if (obstacle) {
 		clv_cli_error("cannot write: --json %s: %s", path, strerror(obstacle));
 		return CLV_EXIT_FAILED;
 	}
-	obstacle = find_obstacle(beside);
+	obstacle = clv_file_obstacle(beside);
 	if (!obstacle)
 		return -1;
 	clv_cli_error("cannot write: beside --json, %s: %s", beside, strerror(obstacle));

@@ -14,6 +14,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } command[] = {
 	{ "list", "what designs can be made of, and what they can be run on", clv_cmd_list },
+	{ "plot", "draw the results of a run: throughput against CPUs", clv_cmd_plot },
 	{ "run", "measure designs under a workload, validated", clv_cmd_run },
 	{ "topo", "show a machine and where threads would be placed on it", clv_cmd_topo },
 };

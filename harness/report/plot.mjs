@@ -1,30 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-// usage: node plot.mjs RESULTS.json [JSON of options]: a picture of the results as SVG, to standard
-// output. Options: title, machine, workload, designs (an array). Errors are one line, exit status 2.
+// usage: node plot.mjs '{"title": T, "machine": M, "workload": W, "designs": [D, ...]}' <RESULTS.json
+// A picture of the results as SVG, to standard output. Each option may be missing. Errors are one
+// line; exit status 2: these results cannot be drawn so.
 import {readFileSync, writeSync} from "node:fs";
 import {specification, textWidth} from "./spec.mjs";
 import {Fault} from "./table.mjs";
 
-const MISSING = "not installed: run ./setup plot";
+class Missing extends Error {}
 
 async function load(name) {
 	try {
 		return await import(name);
 	} catch (error) {
 		if (error.code === "ERR_MODULE_NOT_FOUND")
-			throw new Fault(`${name} is ${MISSING}`);
+			throw new Missing(`${name} is not installed: run ./setup plot`);
 		throw error;
 	}
 }
 
-async function draw(path, options) {
+async function draw(results, options) {
 	const [vega, lite] = [await load("vega"), await load("vega-lite")];
-	let results;
-	try {
-		results = JSON.parse(readFileSync(path, "utf8"));
-	} catch (error) {
-		throw new Fault(error instanceof SyntaxError ? "not JSON" : error.message);
-	}
 	const spec = specification(results, options);
 	// Vega's guess of a text's width is half as much again as it is.
 	vega.textMetrics.width = (item, text) => textWidth(`${text ?? ""}`, item.fontSize ?? 11);
@@ -45,11 +40,10 @@ function write(text) {
 		at += writeSync(1, bytes, at);
 }
 
-const [path, options = "{}"] = process.argv.slice(2);
 try {
-	write(await draw(path, JSON.parse(options)));
+	write(await draw(JSON.parse(readFileSync(0, "utf8")), JSON.parse(process.argv[2] ?? "{}")));
 } catch (error) {
-	console.error(`cleave: plot: ${error.message.replace(/\s+/g, " ")}` +
-		(error instanceof Fault && !error.message.endsWith(MISSING) ? `: ${path}` : ""));
-	process.exitCode = error instanceof Fault && !error.message.endsWith(MISSING) ? 2 : 1;
+	const what = error instanceof Fault || error instanceof Missing ? error.message : error.stack;
+	console.error(`cleave: ${what.replace(/\s+/g, " ")}`);
+	process.exitCode = error instanceof Fault ? 2 : 1;
 }
