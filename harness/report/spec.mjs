@@ -30,6 +30,17 @@ const STYLES = [
 	[PINK, BEAM, [4, 2]],
 ];
 
+// A design looks the same whichever are drawn with it, as far as there are styles for all: those
+// run by name come first.
+function stylesOf({designs, all}) {
+	const order = [...all.filter(([design, name]) => name !== design),
+		...all.filter(([design, name]) => name === design)].map(([design]) => design);
+	const own = (design) => order.indexOf(design);
+	const free = STYLES.map((_, i) => i).filter((i) => !designs.has(order[i]));
+	return [...designs.keys()].map((design) =>
+		STYLES[own(design) < STYLES.length ? own(design) : free.shift()]);
+}
+
 // ---- text ----
 
 // Width in ems of Arial and of what has its metrics, to some 5 %: a layout that is worked out
@@ -85,8 +96,8 @@ function describeMarks(table) {
 		parts.push(`${count(invalid, "point")} not valid and not drawn`);
 	if (still)
 		parts.push(`${count(still, "point")} at 0 not drawn`);
-	if (table.of > table.designs.size)
-		parts.push(`${table.designs.size} of ${table.of} designs`);
+	if (table.all.length > table.designs.size)
+		parts.push(`${table.designs.size} of ${table.all.length} designs`);
 	return parts;
 }
 
@@ -206,7 +217,7 @@ export function specification(results, options) {
 	const rates = [least / 1.3, Math.max(...shown.map((p) => p.ops_per_s.high)) * 1.3];
 
 	const placements = [...new Set(panels.map((panel) => panel.placement))];
-	const styles = [...designs].map((_, i) => STYLES[i]);
+	const styles = stylesOf(table);
 	const key = keyRows(designs, TOTAL_WIDTH);
 	const values = {
 		title: options.title ?? `Throughput against CPUs: ${workload} on ${machine.name}` +

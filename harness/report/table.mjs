@@ -4,7 +4,7 @@
 
 export class Fault extends Error {}
 
-const DESIGNS_LIMIT = 12;
+export const DESIGNS_LIMIT = 12;
 
 // ---- checking ----
 
@@ -98,7 +98,7 @@ function chooseDesigns(points, wanted) {
 	if (chosen.length === 0 || chosen.length > DESIGNS_LIMIT)
 		throw new Fault(`too many designs for a picture: ${chosen.length || all.size}: ` +
 			`choose up to ${DESIGNS_LIMIT} with --designs`);
-	return {designs: new Map(chosen), of: all.size};
+	return {designs: new Map(chosen), all: [...all]};
 }
 
 // ---- panels ----
@@ -149,8 +149,8 @@ function checkTwice(panel, designs) {
 /*
  * `options`: machine, workload: names; designs: an array of names or strings. Each may be undefined.
  * Returns: machine: name, simulated, about (the results' object for it, or undefined); workload;
- * designs: a map from string to name; of: how many there were to choose from; panels: title,
- * placement and points each, of which `drawn` says which have a rate.
+ * designs: a map from string to name; all: what there was to choose from, pairs of string and name;
+ * panels: title, placement and points each, of which `drawn` says which have a rate.
  */
 export function tabulate(results, options) {
 	check(results);
@@ -165,14 +165,14 @@ export function tabulate(results, options) {
 	const workload = choose("workload", workloads, options.workload,
 		workloads.includes("exec") ? "exec" : workloads[0]);
 	points = points.filter((p) => p.workload === workload);
-	const {designs, of} = chooseDesigns(points, options.designs);
+	const {designs, all} = chooseDesigns(points, options.designs);
 	points = points.filter((p) => designs.has(p.design));
 	if (!points.some(drawn))
 		throw new Fault(`no valid point: ${workload} on ${machine}`);
 	const panels = panelsOf(points);
 	panels.forEach((panel) => checkTwice(panel, designs));
 	return {machine: {name: machine, simulated: points[0].simulated, about: machines.get(machine)},
-		workload, designs, of, panels};
+		workload, designs, all, panels};
 }
 
 // A rate of 0 has no place on a logarithmic scale.

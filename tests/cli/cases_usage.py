@@ -31,7 +31,7 @@ def without_arguments():
 
 @case
 def helps():
-    for command in ([], ["list"], ["run"], ["topo"]):
+    for command in ([], ["list"], ["plot"], ["run"], ["topo"]):
         text = fine(*command, "--help")
         assert text.startswith("Usage: cleave"), text
         for line in text.splitlines():
