@@ -184,8 +184,10 @@ static int make_svg(const struct options *options, struct picture *svg, struct c
 	int used = snprintf(script, sizeof(script), "%s/plot.mjs",
 			    folder && *folder ? folder : CLV_REPORT_FOLDER);
 	if (used < 0 || used >= PATH_MAX || access(script, R_OK))
-		return clv_error(error, -ENOENT, "the sources that cleave was built from are not "
-				 "there, nor does CLEAVE_REPORT name them: %.120s", script);
+		return clv_error(error, -ENOENT,
+				 "the sources that cleave was built from are not "
+				 "there, nor does CLEAVE_REPORT name them: %.120s",
+				 script);
 	char *results = read_results(options->results, error);
 	if (!results)
 		return -EINVAL;

@@ -82,8 +82,8 @@ static int run_to_end(const char *const *argv, const int *stream, int *ended)
 	for (int i = 0; !status && i < STREAMS; i++)
 		status = posix_spawn_file_actions_adddup2(&actions, stream[i], i);
 	if (!status)
-		status = posix_spawnp(&child, argv[0], &actions, NULL, (char *const *)argv,
-				      environ);
+		status =
+			posix_spawnp(&child, argv[0], &actions, NULL, (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	if (status)
 		return -status;

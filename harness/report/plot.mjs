@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-// usage: node plot.mjs '{"title": T, "machine": M, "workload": W, "designs": [D, ...]}' <RESULTS.json
+// usage: node plot.mjs '{"title": T, "machine": M, "workload": W, "designs": [D]}' <RESULTS.json
 // A picture of the results as SVG, to standard output. Each option may be missing. Errors are one
 // line; exit status 2: these results cannot be drawn so.
 import {readFileSync, writeSync} from "node:fs";

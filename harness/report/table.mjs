@@ -147,9 +147,9 @@ function checkTwice(panel, designs) {
 }
 
 /*
- * `options`: machine, workload: names; designs: an array of names or strings. Each may be undefined.
+ * `options`: machine, workload: names; designs: an array of names or strings; each or undefined.
  * Returns: machine: name, simulated, about (the results' object for it, or undefined); workload;
- * designs: a map from string to name; all: what there was to choose from, pairs of string and name;
+ * designs: a map from string to name; all: what there was to choose from, pairs of the same;
  * panels: title, placement and points each, of which `drawn` says which have a rate.
  */
 export function tabulate(results, options) {
