@@ -30,6 +30,7 @@ struct clv_run_config {
 	uint64_t think_ns;	/* `exec`: mean gap; not given: the schedule's own */
 	double walks;		/* share of operations that are walks, 0 <= walks < 1 */
 	uint64_t other_lock_ns; /* `exec`: a second global lock, held so long an exec; 0: none */
+	double migrate; /* `exec`: share of execs at which a copy goes on on another CPU, 0 to 1 */
 	unsigned sample_every;	/* time one of so many operations, seeded; 0: none */
 };
 
@@ -42,6 +43,7 @@ struct clv_worker_counts {
 	uint64_t batches; /* calls into a map: batches committed, and walks */
 	uint64_t visits;
 	uint64_t execs;
+	uint64_t moves; /* execs at which a copy came from another worker: see config.migrate */
 	uint64_t elapsed_ns; /* of the measured window, by this worker's clock */
 };
 

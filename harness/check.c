@@ -91,25 +91,35 @@ static uint64_t count_held(const struct clv_held *held, unsigned map)
 	return count;
 }
 
+/* The i-th of what is held: three of each worker. NULL: behind the last. */
+static const struct clv_held *held_at(const struct clv_run *run, unsigned i)
+{
+	static const struct clv_held nothing;
+	if (i / 3 == run->config.threads)
+		return NULL;
+	const struct clv_worker *worker = run->worker[i / 3];
+	if (i % 3 == 2)
+		return run->mailbox ? &run->mailbox[i / 3].bundle->held : &nothing;
+	return i % 3 ? &worker->standing : &worker->held;
+}
+
 static int make_table(struct check *check)
 {
 	struct clv_run *run = check->run;
+	const struct clv_held *held;
 	struct table *table = &check->table;
 	size_t places = 16;
 	table->count = table->visited = 0;
-	for (unsigned i = 0; i < run->config.threads; i++)
-		table->count += count_held(&run->worker[i]->held, check->map_index) +
-				count_held(&run->worker[i]->standing, check->map_index);
+	for (unsigned i = 0; (held = held_at(run, i)); i++)
+		table->count += count_held(held, check->map_index);
 	while (places < 2 * table->count)
 		places *= 2;
 	table->mask = places - 1;
 	table->place = calloc(places, sizeof(*table->place));
 	if (!table->place)
 		return -ENOMEM;
-	for (unsigned i = 0; i < run->config.threads; i++) {
-		expect(check, &run->worker[i]->held);
-		expect(check, &run->worker[i]->standing);
-	}
+	for (unsigned i = 0; (held = held_at(run, i)); i++)
+		expect(check, held);
 	return 0;
 }
 

@@ -32,14 +32,14 @@ struct arguments {
 	size_t think_counts;
 	uint64_t seed, population, other_lock_ns, window_ms, warm_ms;
 	unsigned repetitions, sample_every;
-	double walks;
+	double walks, migrate;
 	bool oversubscribe, quiet;
 };
 
 enum {
 	KEY_WORKLOAD = 256, KEY_MACHINE, KEY_THREADS, KEY_PLACE, KEY_SEED, KEY_REPETITIONS,
-	KEY_THINK, KEY_POPULATION, KEY_WALKS, KEY_OTHER_LOCK, KEY_OVERSUBSCRIBE, KEY_JSON,
-	KEY_WINDOW, KEY_WARM, KEY_SAMPLE, KEY_QUIET,
+	KEY_THINK, KEY_POPULATION, KEY_WALKS, KEY_OTHER_LOCK, KEY_MIGRATE, KEY_OVERSUBSCRIBE,
+	KEY_JSON, KEY_WINDOW, KEY_WARM, KEY_SAMPLE, KEY_QUIET,
 };
 
 static const struct argp_option option[] = {
@@ -57,6 +57,8 @@ static const struct argp_option option[] = {
 	{ "walks", KEY_WALKS, "SHARE", 0, "share of operations that are walks (0)", 0 },
 	{ "other-lock-ns", KEY_OTHER_LOCK, "T", 0, "exec: another global lock, held so long an "
 						   "exec (none)", 0 },
+	{ "migrate", KEY_MIGRATE, "SHARE", 0, "exec: share of execs at which a copy goes on on "
+					      "another CPU (0)", 0 },
 	{ "oversubscribe", KEY_OVERSUBSCRIBE, NULL, 0, "allow more spinning threads than CPUs; "
 						       "labelled, never ranked", 0 },
 	{ "window-ms", KEY_WINDOW, "T", 0, "measured time of a repetition (200)", 0 },
@@ -133,6 +135,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return clv_cli_fraction("--walks", arg, 0, 0.999999, &a->walks);
 	case KEY_OTHER_LOCK:
 		return clv_cli_u64("--other-lock-ns", arg, 0, 1000000000, &a->other_lock_ns);
+	case KEY_MIGRATE:
+		return clv_cli_fraction("--migrate", arg, 0, 1, &a->migrate);
 	case KEY_OVERSUBSCRIBE:
 		a->oversubscribe = true;
 		return 0;
@@ -432,9 +436,11 @@ static int prepare_session(struct session *session)
 	settings->population = a->population;
 	settings->walks = a->walks;
 	settings->other_lock_ns = a->other_lock_ns;
-	if (!settings->schedule && (a->think_counts || a->other_lock_ns)) {
+	settings->migrate = a->migrate;
+	if (!settings->schedule && (a->think_counts || a->other_lock_ns || a->migrate > 0)) {
 		clv_cli_error("%s: goes with workload exec, not with %s",
-			      a->think_counts ? "--think-ns" : "--other-lock-ns",
+			      a->think_counts ? "--think-ns" :
+			      a->other_lock_ns ? "--other-lock-ns" : "--migrate",
 			      settings->workload);
 		return CLV_EXIT_USAGE;
 	}

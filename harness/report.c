@@ -144,6 +144,8 @@ void clv_report_table(FILE *out, const struct clv_settings *settings,
 					(unsigned long long)point[i].think_ns);
 			else if (settings->schedule_name)
 				fprintf(out, ", recorded think time");
+			if (settings->migrate > 0)
+				fprintf(out, ", %g of execs migrate", settings->migrate);
 			print_heading(out, width, confidence);
 		}
 		print_point(out, &point[i], width);
@@ -254,6 +256,8 @@ static void add_numbers(json_t *object, const struct clv_point *point)
 		set(ratio, "to", json_string(point->ratio_to->design));
 		set(object, "ops_ratio", ratio);
 	}
+	if (point->settings->migrate > 0 && point->execs > 0)
+		set(object, "migrated", json_real(point->moves / point->execs));
 	set(object, "fairness_jain", json_real(point->jain.interval.median));
 	if (point->bytes_per_interval > 0)
 		set(object, "bytes_per_interval", json_real(point->bytes_per_interval));
@@ -297,8 +301,11 @@ static json_t *provenance_json(const struct clv_point *point)
 	set(object, "benchmark_library", json_string(clv_gbench_version()));
 	if (!settings->machine->simulated && !uname(&system))
 		set(object, "kernel", json_string(system.release));
-	if (settings->schedule_name)
+	if (settings->schedule_name) {
 		set(object, "schedule", text_json(settings->schedule_name));
+		set(object, "resting_copies",
+		    json_integer(settings->migrate > 0 ? point->threads : 0));
+	}
 	return object;
 }
 
@@ -321,6 +328,8 @@ static json_t *point_json(const struct clv_point *point)
 		set(object, "think_ns", json_integer((json_int_t)point->think_ns));
 	else if (settings->schedule_name)
 		set(object, "think_ns", json_string("recorded"));
+	if (settings->schedule_name)
+		set(object, "migrate", json_real(settings->migrate));
 	if (settings->other_lock_ns)
 		set(object, "other_lock_ns", json_integer((json_int_t)settings->other_lock_ns));
 	set(object, "seed", json_integer((json_int_t)settings->seed));

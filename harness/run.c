@@ -61,6 +61,12 @@ static int check_config(const struct clv_run_config *config, struct cleave_error
 	if (!(config->walks >= 0 && config->walks <= WALKS_MAX))
 		return clv_error(error, -EINVAL, "share of walks not within 0 and %g: %g",
 				 WALKS_MAX, config->walks);
+	if (!(config->migrate >= 0 && config->migrate <= 1))
+		return clv_error(error, -EINVAL, "share of execs that migrate not within 0 and 1: "
+				 "%g", config->migrate);
+	if (config->migrate > 0 && config->threads < 2)
+		return clv_error(error, -EINVAL, "migration from one CPU to another takes 2 threads "
+				 "at least: %s", config->workload);
 	return 0;
 }
 
@@ -163,8 +169,10 @@ static int open_maps(struct clv_run *run, struct cleave_error *error)
 
 /* ---- filling ---- */
 
-static int make_held(const struct clv_worker *worker, struct clv_held *held, bool standing)
+static int make_held(const struct clv_worker *worker, struct clv_held *held,
+		     enum clv_holding holding)
 {
+	static const char *const name[] = { "interval", "standing interval", "interval" };
 	const struct clv_run *run = worker->run;
 	size_t align = cleave_entry_align(run->map[0]);
 	uint64_t count = held->count;
@@ -181,12 +189,11 @@ static int make_held(const struct clv_worker *worker, struct clv_held *held, boo
 	clv_name(held->slot, count * sizeof(*held->slot), 0, "slots", index, NULL);
 	clv_name(held->map_of, count, 0, "maps of slots", index, NULL);
 	clv_name(held->entries, count * run->entry_bytes, run->entry_bytes,
-		 standing ? "standing interval" : "interval", index,
-		 run->map[0]->structure->entry_fields);
+		 name[holding], index, run->map[0]->structure->entry_fields);
 	for (uint64_t i = 0; i < count; i++) {
 		unsigned map = 0;
 		held->slot[i].entry = (struct cleave_entry *)(held->entries + i * run->entry_bytes);
-		held->slot[i].range = run->workload->initial(worker, standing, i, &map);
+		held->slot[i].range = run->workload->initial(worker, holding, i, &map);
 		held->map_of[i] = (uint8_t)map;
 	}
 	return 0;
@@ -200,6 +207,53 @@ static void free_held(const struct clv_run *run, struct clv_held *held)
 		cleave_free(held->map_of, held->count);
 	if (held->entries)
 		cleave_free(held->entries, held->count * run->entry_bytes);
+}
+
+/* A mailbox with a copy at rest for each worker, and for each an empty bundle to leave. */
+static int make_mailboxes(struct clv_run *run)
+{
+	const struct clv_workload *workload = run->workload;
+	unsigned threads = run->config.threads;
+	run->mailbox = cleave_alloc(threads * sizeof(*run->mailbox),
+				    _Alignof(struct clv_mailbox), -1);
+	if (!run->mailbox)
+		return -ENOMEM;
+	clv_name(run->mailbox, threads * sizeof(*run->mailbox), sizeof(*run->mailbox), "mailbox",
+		 -1, NULL);
+	for (unsigned i = 0; i < threads; i++) {
+		struct clv_worker *worker = run->worker[i];
+		struct clv_bundle *bundle =
+			cleave_alloc(sizeof(*bundle), CLV_CACHE_LINE, worker->node);
+		worker->bundle = cleave_alloc(sizeof(*bundle), CLV_CACHE_LINE, worker->node);
+		run->mailbox[i].bundle = bundle;
+		if (!bundle || !worker->bundle)
+			return -ENOMEM;
+		clv_name(bundle, sizeof(*bundle), 0, "bundle", (int)i, NULL);
+		clv_name(worker->bundle, sizeof(*bundle), 0, "bundle", (int)i, NULL);
+		bundle->worker = i;
+		bundle->held.count = worker->held.count;
+		int code = make_held(worker, &bundle->held, CLV_RESTING);
+		if (!code && workload->begin)
+			code = workload->begin(worker, CLV_RESTING, &bundle->state);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+static void free_mailboxes(struct clv_run *run)
+{
+	for (unsigned i = 0; run->mailbox && i < run->config.threads; i++) {
+		struct clv_bundle *bundle = run->mailbox[i].bundle;
+		if (!bundle)
+			continue;
+		if (bundle->state)
+			run->workload->end(bundle->state);
+		free_held(run, &bundle->held);
+		cleave_free(bundle, sizeof(*bundle));
+	}
+	if (run->mailbox)
+		cleave_free(run->mailbox, run->config.threads * sizeof(*run->mailbox));
 }
 
 /* Slot i of the worker's, if he has one and holds something in it. */
@@ -234,6 +288,8 @@ static int put_all_in(struct clv_run *run, struct cleave_thread *thread)
 			code = put_in(run, thread, worker, &worker->standing, j);
 			if (!code)
 				code = put_in(run, thread, worker, &worker->held, j);
+			if (!code && run->mailbox)
+				code = put_in(run, thread, worker, &run->mailbox[i].bundle->held, j);
 		}
 	}
 	return code;
@@ -245,11 +301,14 @@ static int fill(struct clv_run *run, struct cleave_error *error)
 	for (unsigned i = 0; i < run->config.threads; i++) {
 		struct clv_worker *worker = run->worker[i];
 		worker->defers = run->defers;
-		if (make_held(worker, &worker->held, false) ||
-		    make_held(worker, &worker->standing, true) ||
-		    (run->workload->begin && run->workload->begin(worker)))
+		if (make_held(worker, &worker->held, CLV_HELD) ||
+		    make_held(worker, &worker->standing, CLV_STANDING) ||
+		    (run->workload->begin &&
+		     run->workload->begin(worker, CLV_HELD, &worker->state)))
 			return no_memory(error);
 	}
+	if (run->migrate_rate && make_mailboxes(run))
+		return no_memory(error);
 	int code = cleave_thread_begin(&thread, run->env, run->config.cpu[0]);
 	if (code)
 		return clv_error(error, code, "run: %s", strerror(-code));
@@ -267,12 +326,15 @@ static void close_run(struct clv_run *run)
 	}
 	if (run->map)
 		cleave_free(run->map, CLV_RUN_MAPS_MAX * sizeof(*run->map));
+	free_mailboxes(run);
 	for (unsigned i = 0; i < run->config.threads && run->worker; i++) {
 		struct clv_worker *worker = run->worker[i];
 		if (!worker)
 			continue;
-		if (run->workload->end)
-			run->workload->end(worker);
+		if (worker->state)
+			run->workload->end(worker->state);
+		if (worker->bundle)
+			cleave_free(worker->bundle, sizeof(*worker->bundle));
 		free_held(run, &worker->held);
 		free_held(run, &worker->standing);
 		for (struct clv_entry_chunk *chunk = worker->chunks, *next; chunk; chunk = next) {
@@ -311,6 +373,7 @@ static int open_parts(struct clv_run *run, struct cleave_error *error)
 			return code;
 	}
 	run->walk_rate = (uint64_t)(config->walks / (1 - config->walks) * 0x1p32);
+	run->migrate_rate = (uint64_t)(config->migrate * 0x1p32);
 	code = run->workload->open(run, error);
 	if (!code)
 		code = open_maps(run, error);
@@ -341,6 +404,9 @@ static int open_run(struct clv_run **run, const struct clv_run_config *config,
 	if (!workload)
 		return clv_error(error, -ENOENT, "no such workload: %s", config->workload);
 	int code = check_config(config, error);
+	if (!code && config->migrate > 0 && !workload->migrates)
+		code = clv_error(error, -EINVAL, "nothing migrates in this workload: %s",
+				 config->workload);
 	if (code)
 		return code;
 	struct clv_run *made = cleave_alloc(sizeof(*made), _Alignof(struct clv_run), -1);
@@ -394,6 +460,7 @@ static void sum_up(const struct clv_run *run, struct clv_run_result *result)
 			.batches = b->batches - a->batches,
 			.visits = b->visits - a->visits,
 			.execs = b->execs - a->execs,
+			.moves = b->moves - a->moves,
 			.elapsed_ns = worker->end_ns - worker->begin_ns,
 		};
 		if (!run->sink)

@@ -124,6 +124,8 @@ static void gather(struct clv_point *point, const struct clv_run_result *result,
 		walks += seconds > 0 ? (double)worker->walks / seconds : 0;
 		elapsed_ns += (double)worker->elapsed_ns;
 		point->batches += (double)worker->batches;
+		point->execs += (double)worker->execs;
+		point->moves += (double)worker->moves;
 		point->has_execs |= worker->execs > 0;
 		point->has_walks |= worker->walks > 0;
 	}
@@ -177,6 +179,7 @@ static struct clv_run_config config_of(const struct clv_point *point, uint64_t r
 		.think_ns = point->think_ns,
 		.walks = settings->walks,
 		.other_lock_ns = settings->other_lock_ns,
+		.migrate = settings->migrate,
 		.sample_every = settings->sample_every,
 	};
 }

@@ -25,6 +25,7 @@ struct clv_settings {
 	uint64_t population;
 	double walks;
 	uint64_t other_lock_ns;
+	double migrate;
 };
 
 /* The samples of one measure, [repetitions done]. */
@@ -61,7 +62,7 @@ struct clv_point {
 	struct clv_samples ratio;
 	const struct clv_point *ratio_to; /* NULL: it is the first, or one of the two is not valid */
 	/* sums over repetitions */
-	double thread_ns, batches;
+	double thread_ns, batches, execs, moves;
 	uint64_t sampled, sampled_ns, sampled_wait_ns, sampled_hold_ns;
 	uint64_t checked_ops;
 	uint64_t clock_ns; /* of the last repetition */

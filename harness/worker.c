@@ -18,6 +18,7 @@
 #include "workloads/workload.h"
 
 #define POOL_CHUNK 64
+#define MIGRATE_TRIES 4
 
 static uint64_t mix(uint64_t z)
 {
@@ -91,6 +92,30 @@ struct cleave_entry *clv_worker_take(struct clv_worker *worker)
 	struct clv_entry_tail *tail = worker->pool;
 	worker->pool = tail->next;
 	return (struct cleave_entry *)((unsigned char *)tail - worker->run->tail_offset);
+}
+
+/* ---- migration ---- */
+
+/*
+ * A bundle that this worker left itself has not migrated; it takes that one's place in the next
+ * mailbox. It may find such ones alone, while others do not come by: then it keeps the last.
+ */
+void clv_worker_migrate(struct clv_worker *worker)
+{
+	const struct clv_run *run = worker->run;
+	unsigned boxes = run->config.threads;
+	unsigned i = (unsigned)clv_scale((uint32_t)(clv_random(&worker->random) >> 32), boxes);
+	struct clv_bundle *bundle = worker->bundle;
+	*bundle = (struct clv_bundle){ worker->held, worker->state, worker->index };
+	for (unsigned turn = 0; turn < MIGRATE_TRIES && bundle->worker == worker->index; turn++) {
+		/* Release and acquire: its partner is itself, in who takes it, and who left it. */
+		bundle = __atomic_exchange_n(&run->mailbox[i].bundle, bundle, __ATOMIC_ACQ_REL);
+		i = i + 1 < boxes ? i + 1 : 0;
+	}
+	worker->done.moves += bundle->worker != worker->index;
+	worker->held = bundle->held;
+	worker->state = bundle->state;
+	worker->bundle = bundle;
 }
 
 /* ---- batches and walks ---- */
@@ -212,6 +237,8 @@ void clv_worker_body(void *arg, unsigned index)
 	worker->failed = cleave_thread_begin(&worker->thread, run->env, worker->cpu);
 	if (worker->failed)
 		return;
+	cleave_thread_seed(worker->thread,
+			   clv_seed(run->config.seed, CLV_STREAM_LIBRARY, index));
 	worker->until_sample = draw_sample(worker);
 	for (;;) {
 		/* Relaxed: the word stands for nothing but itself. */

@@ -11,6 +11,12 @@
  * design that defers, a removed entry may still be looked at: it goes to the worker's pool once the
  * map says so, and an insert takes another one from there. The pool grows if the map holds back
  * more than it has.
+ *
+ * Migration (config.migrate). What a worker works on, its held intervals and the workload's state,
+ * can move to another. There are as many mailboxes as workers, and in each rests a bundle of the
+ * two, a process that waits for a CPU. A worker that is to migrate leaves its bundle in a mailbox,
+ * drawn at random, for the one that it finds there, so that nobody ever waits; workers and bundles
+ * are always in pairs. The pool stays: a removed entry goes to who removed it.
  */
 #ifndef CLV_WORKER_H
 #define CLV_WORKER_H
@@ -22,6 +28,9 @@
 #include "range.h"
 
 struct clv_workload;
+
+/* Whose intervals: a worker's own, those put in from its CPU that stay, a copy's between CPUs. */
+enum clv_holding { CLV_HELD, CLV_STANDING, CLV_RESTING };
 
 /* One slot. Not held: the range is none; `entry` then is the one to insert next, or NULL. */
 struct clv_slot {
@@ -42,6 +51,18 @@ struct clv_done {
 	uint64_t inserts, removes, changes; /* ops; the workload counts them */
 	uint64_t batches, walks, visits;
 	uint64_t execs; /* the workload's */
+	uint64_t moves; /* migrations that found another worker's bundle */
+};
+
+/* What a worker leaves behind when it migrates. */
+struct clv_bundle {
+	struct clv_held held;
+	void *state;
+	unsigned worker; /* who left it; at the start, from whose CPU it was put in */
+};
+
+struct clv_mailbox {
+	_Alignas(2 * CLV_CACHE_LINE) struct clv_bundle *bundle;
 };
 
 struct clv_sampled {
@@ -71,7 +92,7 @@ struct clv_worker {
 	struct clv_run *run;
 	struct clv_held held;
 	struct clv_held standing; /* intervals that were put in from its CPU, and stay */
-	void *state;	   /* the workload's */
+	void *state;	   /* the workload's; moves together with `held` */
 	uint64_t random;   /* operations are drawn from it */
 	uint64_t walk_due; /* walks, in 2^-32; one is due from 2^32 on */
 	uint64_t until_sample;
@@ -84,6 +105,7 @@ struct clv_worker {
 	uint64_t sample_random;
 	struct clv_entry_tail *pool;
 	struct clv_entry_chunk *chunks;
+	struct clv_bundle *bundle; /* an empty one, to leave; NULL: nobody migrates */
 
 	/* Of the window. */
 	struct clv_done before, after;
@@ -117,6 +139,8 @@ struct clv_run {
 	uint64_t at_start;   /* intervals in all maps when the run began */
 	void *state;	     /* the workload's */
 	struct clv_worker **worker; /* [config.threads] */
+	uint64_t migrate_rate; /* migrations an exec, in 2^-32 */
+	struct clv_mailbox *mailbox; /* [config.threads]; NULL: nobody migrates */
 };
 
 /* As clv_bench.body. */
@@ -147,6 +171,7 @@ enum clv_stream {
 	CLV_STREAM_POPULATION,
 	CLV_STREAM_START,
 	CLV_STREAM_CHECK,
+	CLV_STREAM_LIBRARY, /* cleave_thread_seed */
 };
 uint64_t clv_seed(uint64_t seed, enum clv_stream stream, unsigned worker);
 
@@ -197,6 +222,18 @@ static inline bool clv_walk_is_due(const struct clv_worker *worker)
 {
 	return __builtin_expect(worker->walk_due >> 32 != 0, 0);
 }
+
+/*
+ * Is it this worker's turn to migrate? pre: run->mailbox. Draws from worker->random.
+ * If so, clv_worker_migrate: worker->held and worker->state are another's from then on. Cost: an
+ * exchange of a line that everybody writes, at most MIGRATE_TRIES if it finds what itself has left.
+ */
+static inline bool clv_migration_is_due(struct clv_worker *worker)
+{
+	return clv_random(&worker->random) >> 32 < worker->run->migrate_rate;
+}
+
+void clv_worker_migrate(struct clv_worker *worker);
 
 /* Stab a random page. Returns: 0; negative errno. */
 int clv_worker_walk(struct clv_worker *worker);

@@ -14,6 +14,12 @@
  * recording machine: 1 % of the mean gap. So that copies do not march in step, each takes some
  * number of its first sections, drawn from the seed, without a gap.
  *
+ * Migration. Linux chooses a CPU anew when execve is called, before the old image goes (sched_exec).
+ * So here, with config.migrate as probability, before the section that begins to take it apart:
+ * a worker goes on with another copy, which removes on this CPU what it made on another, and makes
+ * its new image here. The copies that rest between two CPUs, one a worker, hold their old image;
+ * what it has of libc.so.6 counts as part of the population.
+ *
  * The other lock: once an exec, behind its last section, one lock for all copies is held for
  * config.other_lock_ns; it stands for whatever else is global in an exec.
  */
@@ -37,6 +43,7 @@ struct section {
 struct program {
 	size_t bytes;
 	unsigned sections, slots, section_ops_max;
+	unsigned migrate_section; /* before which copies migrate; `sections` if they do not */
 	bool moves; /* is next_slot anything but i to i? */
 	struct section *section;
 	struct clv_schedule_op *op;
@@ -46,7 +53,7 @@ struct program {
 	uint64_t other_ns;
 };
 
-/* A worker's place in the program. */
+/* A copy's place in the program; it moves with the copy. */
 struct copy {
 	size_t bytes;
 	unsigned section;
@@ -59,6 +66,17 @@ struct copy {
 _Static_assert(CLV_SCHEDULE_FILES_MAX <= CLV_RUN_MAPS_MAX, "each file is a map");
 
 /* ---- setting up ---- */
+
+/* What a copy between two CPUs has of the main file; 0 if none is there. */
+static unsigned resting(const struct clv_run *run)
+{
+	const struct clv_schedule *schedule = run->config.schedule;
+	unsigned count = 0;
+	for (unsigned i = 0; run->migrate_rate && i < schedule->slots; i++)
+		count += schedule->file_of_slot[i] == schedule->main_file &&
+			 !clv_range_is_none(schedule->at_exec[i]);
+	return count;
+}
 
 static int check(const struct clv_run *run, struct cleave_error *error)
 {
@@ -78,6 +96,13 @@ static int check(const struct clv_run *run, struct cleave_error *error)
 				 "population %llu is less than the %u at rest of %s in each of %u "
 				 "copies: %s", (unsigned long long)config->population,
 				 schedule->rest_count, file, config->threads, config->workload);
+	uint64_t least = (uint64_t)config->threads * (schedule->rest_count + resting(run));
+	if (config->population < least)
+		return clv_error(error, -EINVAL,
+				 "population %llu is less than %llu, what %u copies at rest and as "
+				 "many that migrate have of %s: %s",
+				 (unsigned long long)config->population, (unsigned long long)least,
+				 config->threads, file, config->workload);
 	if (config->population > UINT32_MAX)
 		return clv_error(error, -EINVAL, "population of more than 2^32: %s",
 				 config->workload);
@@ -93,7 +118,7 @@ static void count_slots(struct clv_run *run)
 	const struct clv_run_config *config = &run->config;
 	const struct clv_schedule *schedule = config->schedule;
 	uint64_t each = schedule->rest_count, threads = config->threads;
-	uint64_t standing = config->population - each * threads;
+	uint64_t standing = config->population - (each + resting(run)) * threads;
 	uint64_t whole = standing / each, part = standing % each;
 	for (unsigned i = 0; i < threads; i++) {
 		struct clv_worker *worker = run->worker[i];
@@ -212,6 +237,8 @@ static int open(struct clv_run *run, struct cleave_error *error)
 		close(run);
 		return code;
 	}
+	program->migrate_section =
+		run->migrate_rate ? schedule->exec_section : program->sections;
 	scale_gaps(program, schedule, &run->config);
 	count_slots(run);
 	run->maps = schedule->files;
@@ -224,15 +251,19 @@ static int open(struct clv_run *run, struct cleave_error *error)
 	return 0;
 }
 
-static struct clv_range initial(const struct clv_worker *worker, bool standing, uint64_t slot,
-				unsigned *map)
+static struct clv_range initial(const struct clv_worker *worker, enum clv_holding holding,
+				uint64_t slot, unsigned *map)
 {
 	const struct clv_schedule *schedule = worker->run->config.schedule;
-	*map = standing ? schedule->main_file : schedule->file_of_slot[slot];
-	return standing ? schedule->rest[slot % schedule->rest_count] : schedule->initial[slot];
+	if (holding == CLV_STANDING) {
+		*map = schedule->main_file;
+		return schedule->rest[slot % schedule->rest_count];
+	}
+	*map = schedule->file_of_slot[slot];
+	return holding == CLV_RESTING ? schedule->at_exec[slot] : schedule->initial[slot];
 }
 
-static int begin(struct clv_worker *worker)
+static int begin(struct clv_worker *worker, enum clv_holding holding, void **state)
 {
 	const struct program *program = worker->run->state;
 	size_t op_bytes = program->section_ops_max * sizeof(struct cleave_op);
@@ -243,18 +274,20 @@ static int begin(struct clv_worker *worker)
 	clv_name(copy, bytes, 0, "copy", (int)worker->index, NULL);
 	copy->bytes = bytes;
 	copy->scratch = (struct clv_slot *)((unsigned char *)copy->op + op_bytes);
-	uint64_t state = clv_seed(worker->run->config.seed, CLV_STREAM_START, worker->index);
-	copy->hurry = (unsigned)clv_scale((uint32_t)clv_random(&state), program->sections);
-	worker->state = copy;
+	*state = copy;
+	if (holding == CLV_RESTING) {
+		copy->section = program->migrate_section;
+		return 0;
+	}
+	uint64_t random = clv_seed(worker->run->config.seed, CLV_STREAM_START, worker->index);
+	copy->hurry = (unsigned)clv_scale((uint32_t)clv_random(&random), program->sections);
 	return 0;
 }
 
-static void end(struct clv_worker *worker)
+static void end(void *state)
 {
-	struct copy *copy = worker->state;
-	if (copy)
-		cleave_free(copy, copy->bytes);
-	worker->state = NULL;
+	struct copy *copy = state;
+	cleave_free(copy, copy->bytes);
 }
 
 /* ---- running ---- */
@@ -347,6 +380,11 @@ static int step(struct clv_worker *worker)
 		clv_pause_until(copy->until_ns);
 		return 0;
 	}
+	if (__builtin_expect(copy->section == program->migrate_section, 0) &&
+	    clv_migration_is_due(worker)) {
+		clv_worker_migrate(worker);
+		copy = worker->state;
+	}
 	copy->hurry -= copy->hurry > 0;
 	int code = do_section(worker, program, copy, section);
 	if (__builtin_expect(code, 0))
@@ -364,6 +402,7 @@ const struct clv_workload clv_workload_exec = {
 	},
 	.needs = CLEAVE_C5_COMPLETE_AND_SINGLE | CLEAVE_C7_SUBSET_STORED,
 	.changes = true,
+	.migrates = true,
 	.open = open,
 	.close = close,
 	.initial = initial,

@@ -21,10 +21,10 @@ static int open(struct clv_run *run, struct cleave_error *error)
 	return clv_pairs_open(run, at_rest[RANGES - 1].last + 1, error);
 }
 
-static struct clv_range initial(const struct clv_worker *worker, bool standing, uint64_t slot,
-				unsigned *map)
+static struct clv_range initial(const struct clv_worker *worker, enum clv_holding holding,
+				uint64_t slot, unsigned *map)
 {
-	(void)standing; /* there are none */
+	(void)holding; /* there are no others */
 	*map = 0;
 	/* Workers start at different ranges, so that few intervals a worker are even, too. */
 	return at_rest[(slot + worker->index) % RANGES];

@@ -21,10 +21,10 @@ static int open(struct clv_run *run, struct cleave_error *error)
 	return clv_pairs_open(run, PAGES, error);
 }
 
-static struct clv_range initial(const struct clv_worker *worker, bool standing, uint64_t slot,
-				unsigned *map)
+static struct clv_range initial(const struct clv_worker *worker, enum clv_holding holding,
+				uint64_t slot, unsigned *map)
 {
-	(void)standing; /* there are none */
+	(void)holding; /* there are no others */
 	*map = 0;
 	uint64_t state = clv_seed(worker->run->config.seed, CLV_STREAM_POPULATION, worker->index);
 	state += slot;

@@ -310,6 +310,14 @@ static unsigned apply_to(const struct clv_schedule *out, unsigned section,
 	return held;
 }
 
+/* Put into `range` what is held before the section. */
+static void run_up_to(const struct clv_schedule *out, unsigned section, struct clv_range *range)
+{
+	memcpy(range, out->initial, out->slots * sizeof(*range));
+	for (unsigned i = 0; i < section; i++)
+		apply_to(out, i, range);
+}
+
 /* The state of main_file after the section lasts up to that file's next section. */
 static uint64_t state_lasts_ns(const struct clv_schedule *out, unsigned section)
 {
@@ -348,14 +356,53 @@ static void find_rest(struct clv_schedule *out, struct clv_range *range)
 			longest = i;
 		}
 	}
-	memcpy(range, out->initial, out->slots * sizeof(*range));
-	for (unsigned i = 0; i <= longest; i++)
-		apply_to(out, i, range);
+	run_up_to(out, longest + 1, range);
 	for (unsigned i = 0; i < out->slots; i++) {
 		if (out->file_of_slot[i] == out->main_file && !clv_range_is_none(range[i]))
 			out->rest[out->rest_count++] = range[i];
 	}
 	qsort(out->rest, out->rest_count, sizeof(*out->rest), compare_ranges);
+}
+
+/* ---- where the exec is ---- */
+
+static bool only_removes(const struct clv_schedule *out, unsigned section)
+{
+	const struct clv_schedule_section *s = &out->section[section];
+	for (unsigned j = s->first_op; j < s->first_op + s->ops; j++) {
+		if (out->op[j].kind != CLEAVE_REMOVE)
+			return false;
+	}
+	return true;
+}
+
+static bool holds_nothing(const struct clv_schedule *out, const struct clv_range *range)
+{
+	unsigned i = 0;
+	while (i < out->slots && clv_range_is_none(range[i]))
+		i++;
+	return i == out->slots;
+}
+
+/* That there is a place where nothing is held, check_exec has made sure. */
+static void find_exec(struct clv_schedule *out)
+{
+	unsigned last = 0; /* of the sections that take it all away */
+	memcpy(out->at_exec, out->initial, out->slots * sizeof(*out->at_exec));
+	for (unsigned i = 0; i < out->sections; i++) {
+		apply_to(out, i, out->at_exec);
+		last = i;
+		if (holds_nothing(out, out->at_exec))
+			break;
+	}
+	out->exec_section = last;
+	for (unsigned i = last; only_removes(out, i); i--) {
+		if (out->section[i].gap_ns >= out->section[out->exec_section].gap_ns)
+			out->exec_section = i;
+		if (!i)
+			break;
+	}
+	run_up_to(out, out->exec_section, out->at_exec);
 }
 
 /* ---- making ---- */
@@ -373,13 +420,14 @@ static int compile_text(struct compile *compile)
 	out->initial = calloc(slots_max, sizeof(*out->initial));
 	out->next_slot = calloc(slots_max, sizeof(*out->next_slot));
 	out->rest = calloc(slots_max, sizeof(*out->rest));
+	out->at_exec = calloc(slots_max, sizeof(*out->at_exec));
 	compile->balance = calloc(text->ops, sizeof(*compile->balance));
 	compile->slot = calloc(slots_max, sizeof(*compile->slot));
 	compile->removed_slot = calloc(text->ops, sizeof(*compile->removed_slot));
 	struct clv_range *scratch = calloc(slots_max, sizeof(*scratch));
 	int code = -ENOMEM;
 	if (!out->section || !out->op || !out->file || !out->file_of_slot || !out->initial ||
-	    !out->next_slot || !out->rest || !compile->balance || !compile->slot ||
+	    !out->next_slot || !out->rest || !out->at_exec || !compile->balance || !compile->slot ||
 	    !compile->removed_slot || !scratch) {
 		clv_error(compile->error, code, "out of memory: %.64s", text->name);
 		goto out;
@@ -400,6 +448,7 @@ static int compile_text(struct compile *compile)
 		out->file_of_slot[i] = compile->slot[i].file;
 	join_ends(compile);
 	find_rest(out, scratch);
+	find_exec(out);
 out:
 	free(compile->balance);
 	free(compile->slot);
@@ -473,5 +522,6 @@ void clv_schedule_free(struct clv_schedule *schedule)
 	free(schedule->initial);
 	free(schedule->next_slot);
 	free(schedule->rest);
+	free(schedule->at_exec);
 	free(schedule);
 }

@@ -91,6 +91,14 @@ struct clv_schedule {
 	unsigned main_file;
 	unsigned rest_count; /* at least 1: whatever a section inserts lasts beyond it */
 	struct clv_range *rest; /* [rest_count] */
+	/*
+	 * Where the exec comes in the cycle: its first section, which begins to take apart what the
+	 * process holds until then, and that. The sections that only remove, up to the one after
+	 * which nothing is held, are of the exec or of what the program did last; from before which
+	 * of them it was away for longest, there it called execve. Of the recording, section 19.
+	 */
+	unsigned exec_section;
+	struct clv_range *at_exec; /* [slots] */
 	uint64_t last_page;		 /* largest of all bounds */
 };
 

@@ -26,6 +26,8 @@ struct clv_workload {
 	unsigned needs;
 	/* Does it change the bounds of intervals that are in a map? */
 	bool changes;
+	/* Does it migrate at a rate of run->migrate_rate? If not, that is refused. */
+	bool migrates;
 
 	/*
 	 * Read run->config; set run->maps, last_page, walk_map and walk_pages, and each worker's
@@ -38,15 +40,19 @@ struct clv_workload {
 
 	/*
 	 * What a slot of the worker's has at the start, none for nothing, and in which map the
-	 * slot's intervals always are. `standing`: of those that stay. Threads: one, before the
+	 * slot's intervals always are. CLV_RESTING: of the copy that rests in the worker's mailbox
+	 * until one comes to migrate, which has as many slots as `held`. Threads: one, before the
 	 * run.
 	 */
-	struct clv_range (*initial)(const struct clv_worker *worker, bool standing, uint64_t slot,
-				    unsigned *map);
+	struct clv_range (*initial)(const struct clv_worker *worker, enum clv_holding holding,
+				    uint64_t slot, unsigned *map);
 
-	/* Optional. Make worker->state, the slots being filled. Returns: 0; -ENOMEM. */
-	int (*begin)(struct clv_worker *worker);
-	void (*end)(struct clv_worker *worker); /* also if begin was not reached: state is NULL */
+	/*
+	 * Optional. Make the state that goes with the worker's own slots, worker->state, or with
+	 * those of the copy at rest; on worker->node. Returns: 0; -ENOMEM.
+	 */
+	int (*begin)(struct clv_worker *worker, enum clv_holding holding, void **state);
+	void (*end)(void *state);
 
 	/*
 	 * One step: at most some batches, or one look whether a pause is over. Phases change

@@ -26,7 +26,7 @@ def documented():
 
 PROVENANCE = {"version", "commit", "compiler", "flags", "kernel", "processor", "time", "cpus",
               "repetitions", "warm_up_ms", "window_ms", "sample_every", "clock_ns", "checked_ops",
-              "benchmark_library", "schedule", "windows_missed"}
+              "benchmark_library", "schedule", "resting_copies", "windows_missed"}
 ALWAYS = {"design", "structure", "partition", "scheme", "lock", "workload", "machine", "simulated",
           "threads", "placement", "population", "walks", "seed", "valid", "provenance"}
 
@@ -104,7 +104,9 @@ def files_say_what_is_documented():
     assert len(rounds) == 4 * 6 and all(entry["ops_per_s"] > 0 for entry in rounds)
     assert "baseline" in text and "rb_interval/one:pthread_rwlock" in text
 
-    oversubscribed = result("baseline", "--threads", len(CPUS) + 1)
+    oversubscribed = result("baseline", "--threads", len(CPUS) + 1, "--migrate", "0.5")
+    assert oversubscribed["migrate"] == 0.5 and 0 < oversubscribed["migrated"] < 1
+    assert oversubscribed["provenance"]["resting_copies"] == oversubscribed["threads"]
     seen |= set(oversubscribed)
     void = cleave("run", "baseline", "--think-ns", 1000000000, *SHORT, "--warm-up-ms", 30,
                   "--window-ms", 5, "--json", "/dev/stdout")

@@ -38,7 +38,7 @@ def helps():
             assert len(line) <= 100, line
     options = set(re.findall(r"--[a-z-]+", fine("run", "--help")))
     for option in ("workload machine threads place seed repetitions think-ns population walks "
-                   "other-lock-ns oversubscribe json").split():
+                   "other-lock-ns migrate oversubscribe json").split():
         assert "--" + option in options, option
     assert re.fullmatch(r"cleave \d+\.\d+\.\d+\n", fine("--version"))
 
@@ -213,6 +213,8 @@ def bad_numbers():
         refused("run", "baseline", f"--{option}=0", words=["--" + option])
     for text in ("x", "-0.1", "1", "1.0", "2", "nan", "inf", "1e-3", "", ".", "0.1.2", "0,5", "+0"):
         refused("run", "baseline", f"--walks={text}", words=["--walks"])
+    for text in ("x", "-0.1", "1.1", "2", "nan", "inf", "1e-3", "", ".", "0,5"):
+        refused("run", "baseline", f"--migrate={text}", words=["--migrate"])
     refused("run", "baseline", "--seed", words=["--seed"])
     refused("run", "baseline", "--oversubscribe=1", words=["--oversubscribe"])
     refused("run", "baseline", "--dragon", words=["--dragon"])
@@ -241,10 +243,19 @@ def options_of_another_workload():
     refused("run", "baseline", "--workload", "pairs-libc", "--think-ns", 1, words=["--think-ns"])
     refused("run", "baseline", "--workload", "pairs-libc", "--other-lock-ns", 1,
             words=["--other-lock-ns"])
+    refused("run", "baseline", "--workload", "pairs-libc", "--migrate", 0.5, words=["--migrate"])
     for workload in names("workloads"):
         found = result("baseline", "--workload", workload)
         assert found["workload"] == workload
-        assert ("think_ns" in found) == (workload == "exec")
+        assert ("think_ns" in found) == ("migrate" in found) == (workload == "exec")
+
+
+@case
+def migration_takes_two_threads_and_their_population():
+    two = ("--threads", 2, "--oversubscribe")
+    refused("run", "baseline", "--migrate", 0.5, words=["2 threads"])
+    refused("run", "baseline", "--migrate", 0.5, *two, "--population", 19, words=["population 19"])
+    assert result("baseline", "--migrate", 1, *two, "--population", 20)["population"] == 20
 
 
 # ---- recordings and machines ----

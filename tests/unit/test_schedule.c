@@ -113,6 +113,24 @@ Test(schedule, rest_of_the_recording)
 	clv_schedule_free(s);
 }
 
+/* execve is where the program was away for longest before all is taken apart: section 19. */
+Test(schedule, exec_of_the_recording)
+{
+	static const unsigned wanted[] = { 5, 5, 5 }; /* libc.so.6, execself, the loader */
+	struct clv_schedule *s = recorded();
+	unsigned held[4] = { 0 }, all = 0;
+	cr_assert_eq(s->exec_section, 18);
+	for (unsigned i = 0; i < s->slots; i++) {
+		if (clv_range_is_none(s->at_exec[i]))
+			continue;
+		held[s->file_of_slot[i]]++;
+		all++;
+	}
+	cr_assert_eq(all, 15);
+	cr_assert_arr_eq(held + 1, wanted, sizeof(wanted));
+	clv_schedule_free(s);
+}
+
 /* A split is the piece near its source, then the source's change. */
 Test(schedule, sections_become_batches)
 {
