@@ -343,3 +343,33 @@ Test(workloads, streams_follow_the_seed)
 		cr_assert_neq(stream(workload, 2, 0), first, "%s", workload);
 	}
 }
+
+static uint64_t rolled;
+
+/* Workers alone remove; who fills the maps does not. */
+static void rolling_remove(void *self, struct cleave_update *update, struct cleave_entry *entry)
+{
+	if (!rolled)
+		rolled = cleave_random(update->thread);
+	cleave_brute_array.remove(self, update, entry);
+}
+
+/* A structure's own random numbers follow the seed as well, in the worker loop. */
+Test(workloads, the_library_is_seeded)
+{
+	static struct cleave_structure rolling;
+	uint64_t found[3];
+	rolling = cleave_brute_array;
+	rolling.remove = rolling_remove;
+	add_structure(&rolling, "rolling");
+	for (unsigned i = 0; i < 3; i++) {
+		struct clv_run_config config = config_for("rolling/one:mutex", "pairs-libc", 1);
+		config.seed = i < 2 ? 5 : 6;
+		rolled = 0;
+		struct clv_run_result result = run_threads(&config, 50);
+		free_result(&result);
+		found[i] = rolled;
+	}
+	cr_assert_eq(found[0], found[1]);
+	cr_assert_neq(found[0], found[2]);
+}
