@@ -145,7 +145,7 @@ void clv_report_table(FILE *out, const struct clv_settings *settings,
 			else if (settings->schedule_name)
 				fprintf(out, ", recorded think time");
 			if (settings->migrate > 0)
-				fprintf(out, ", %g of execs migrate", settings->migrate);
+				fprintf(out, ", migrate %g", settings->migrate);
 			print_heading(out, width, confidence);
 		}
 		print_point(out, &point[i], width);

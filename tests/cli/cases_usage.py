@@ -256,6 +256,8 @@ def migration_takes_two_threads_and_their_population():
     refused("run", "baseline", "--migrate", 0.5, words=["2 threads"])
     refused("run", "baseline", "--migrate", 0.5, *two, "--population", 19, words=["population 19"])
     assert result("baseline", "--migrate", 1, *two, "--population", 20)["population"] == 20
+    assert ", migrate 0.25\n" in run("baseline", "--migrate", 0.25, *two)
+    assert "migrate" not in run("baseline", *two)
 
 
 # ---- recordings and machines ----
