@@ -13,6 +13,7 @@ static const struct {
 	const char *summary;
 	int (*run)(int argc, char **argv);
 } command[] = {
+	{ "calibrate", "measure this machine, and write its machine file", clv_cmd_calibrate },
 	{ "list", "what designs can be made of, and what they can be run on", clv_cmd_list },
 	{ "plot", "draw the results of a run: throughput against CPUs", clv_cmd_plot },
 	{ "run", "measure designs under a workload, validated", clv_cmd_run },
@@ -26,7 +27,7 @@ static void print_help(FILE *out)
 	fputs("Usage: cleave COMMAND [OPTION...]\n"
 	      "Interval containers for many cores, compared.\n\n", out);
 	for (unsigned i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-8s %s\n", command[i].name, command[i].summary);
+		fprintf(out, "  %-10s %s\n", command[i].name, command[i].summary);
 	fputs("\n  --help, --version; each command has a --help of its own\n", out);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * The one file that calls hwloc: from its objects to a record for each CPU. Nothing of hwloc's
- * outlives the call.
+ * The one file of the library that calls hwloc: from its objects to a record for each CPU. Nothing
+ * of hwloc's outlives the call.
  */
 #include <errno.h>
 #include <hwloc.h>

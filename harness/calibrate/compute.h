@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Work that stays in the L1 of one CPU, in three mixtures of branches and accesses. The same file is
+ * built twice: natively, where it is timed, and for the simulated machine, which counts. So it calls
+ * nothing and keeps all in the struct.
+ */
+#ifndef CLV_COMPUTE_H
+#define CLV_COMPUTE_H
+
+#include <stdint.h>
+
+enum { CLV_COMPUTE_SORTED = 64, CLV_COMPUTE_TEXT = 256, CLV_COMPUTE_LIST = 512 };
+
+struct clv_compute {
+	uint64_t random;
+	uint64_t result; /* of the last round: see each kernel */
+	uint32_t sorted[CLV_COMPUTE_SORTED];
+	uint8_t text[CLV_COMPUTE_TEXT];
+	unsigned bits; /* of a byte; a variable, so that no build unrolls the loop over them */
+	struct clv_compute_link {
+		const struct clv_compute_link *next;
+		uint64_t value;
+	} list[CLV_COMPUTE_LIST];
+};
+
+/* Fill it. Same `seed`, same content. */
+void clv_compute_begin(struct clv_compute *state, uint64_t seed);
+
+struct clv_compute_kernel {
+	const char *name;
+	const char *what;
+	void (*run)(struct clv_compute *state, unsigned rounds);
+};
+
+enum { CLV_COMPUTE_KERNELS = 3 };
+extern const struct clv_compute_kernel clv_compute_kernel[CLV_COMPUTE_KERNELS];
+
+#endif
