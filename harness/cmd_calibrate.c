@@ -62,19 +62,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 /* ---- what is shown ---- */
 
-/* On a terminal the line of before is written over. */
 static void show_progress(const char *what)
 {
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[Kcalibrate: %s", what);
-	else
-		fprintf(stderr, "calibrate: %s\n", what);
-}
-
-static void clear_progress(void)
-{
-	if (isatty(STDERR_FILENO))
-		fputs("\r\033[K", stderr);
+	fprintf(stderr, "\r\033[K%s", what);
 }
 
 static void print_table(const struct clv_calibration *calibration)
@@ -135,7 +125,8 @@ static int measure(struct clv_machine *machine, const struct clv_system *told,
 	snprintf(summary, sizeof(summary), "%.90s, %u CPUs, as cleave calibrate measured it",
 		 machine->topology->name, machine->topology->cpus);
 	int status = clv_calibrate(&calibration, machine, told, how, error);
-	clear_progress();
+	if (how->progress)
+		fputs("\r\033[K", stderr);
 	if (status)
 		return status;
 	print_table(&calibration);
@@ -161,7 +152,7 @@ static int calibrate_on(struct clv_machine *machine, const struct options *optio
 		.seconds = options->seconds,
 		.cpu_a = -1,
 		.cpu_b = -1,
-		.progress = show_progress,
+		.progress = isatty(STDERR_FILENO) ? show_progress : NULL,
 	};
 	int status = 0;
 

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../../lib/error.h"
@@ -161,8 +161,8 @@ static void set(struct run *run, unsigned index, const struct clv_estimate *esti
 			 estimate->dropped, 100 * CLV_STEADY_SHARE);
 		return;
 	}
-	if (estimate->dropped)
-		snprintf(tail, sizeof(tail), "; %zu dropped, reference moved over %.0f %%",
+	if (estimate->referenced)
+		snprintf(tail, sizeof(tail), "; %zu dropped, the reference moved over %.0f %%",
 			 estimate->dropped, 100 * CLV_STEADY_SHARE);
 	/* Below 0 is possible where one time is taken off another; a cost is not. */
 	parameter->value = estimate->value.median > 0 ? estimate->value.median : 0;
@@ -191,7 +191,12 @@ static void keep_order(struct clv_calibrated *first, unsigned count)
 			if (first[j].measured && first[j].value < value)
 				value = first[j].value;
 		}
+		if (value == one->value)
+			continue;
 		one->value = one->low = one->high = value;
+		size_t length = strlen(one->source);
+		snprintf(one->source + length, sizeof(one->source) - length,
+			 ", moved to keep the order of distances");
 	}
 }
 

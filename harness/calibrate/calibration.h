@@ -37,7 +37,7 @@ struct clv_calibrated {
 	double value;
 	double low, high; /* the interval; value where there is none */
 	bool measured;
-	char source[256];
+	char source[320];
 };
 
 struct clv_calibration {

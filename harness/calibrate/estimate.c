@@ -34,7 +34,7 @@ static int summarise(struct clv_estimate *estimate, double *kept, size_t n)
 int clv_estimate_make(struct clv_estimate *estimate, const double *value, const double *before,
 		      const double *after, size_t n)
 {
-	*estimate = (struct clv_estimate){ .sets = 1 };
+	*estimate = (struct clv_estimate){ .sets = 1, .referenced = before != NULL };
 	if (!n)
 		return -EAGAIN;
 	double *kept = malloc(n * sizeof(*kept));
@@ -62,6 +62,7 @@ int clv_estimate_combine(struct clv_estimate *estimate, const struct clv_estimat
 	for (size_t i = 0; i < n; i++) {
 		estimate->rounds += part[i].rounds;
 		estimate->dropped += part[i].dropped;
+		estimate->referenced |= part[i].referenced;
 		if (!part[i].rounds)
 			continue;
 		median[used++] = part[i].value.median;
@@ -147,10 +148,11 @@ static double squares(const double *matrix, const double *right, size_t rows, si
 int clv_nnls(const double *matrix, const double *right, size_t rows, size_t unknowns, double *x)
 {
 	double best = INFINITY, tried[CLV_NNLS_UNKNOWNS];
-	unsigned all = (1u << unknowns) - 1;
 
-	if (!unknowns || unknowns > CLV_NNLS_UNKNOWNS || rows < unknowns ||
-	    !solve(matrix, right, rows, unknowns, all, tried))
+	if (!unknowns || unknowns > CLV_NNLS_UNKNOWNS || rows < unknowns)
+		return -EINVAL;
+	const unsigned all = (1u << unknowns) - 1;
+	if (!solve(matrix, right, rows, unknowns, all, tried))
 		return -EINVAL;
 	for (unsigned set = 0; set <= all; set++) {
 		bool allowed = solve(matrix, right, rows, unknowns, set, tried);

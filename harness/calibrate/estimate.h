@@ -15,6 +15,7 @@ struct clv_estimate {
 	double low90, high90;	   /* the middle nine tenths of them lie between these */
 	size_t rounds;		   /* kept */
 	size_t dropped;
+	bool referenced; /* there were references by which to drop */
 	size_t sets; /* of rounds, such as pairs of CPUs, whose medians `value` is the median of */
 };
 

@@ -28,7 +28,7 @@ struct load {
 	union line *line;
 	size_t lines;
 	uint32_t *order; /* [lines], scratch */
-	bool outstanding;
+	void (*run)(struct load *load);
 	double clock_ns;
 	struct clv_rounds rounds;
 };
@@ -129,10 +129,7 @@ static void body(void *arg, unsigned worker)
 	struct load *load = arg;
 	(void)worker;
 	load->clock_ns = clv_probe_clock_ns();
-	if (load->outstanding)
-		run_beside(load);
-	else
-		run_chase(load);
+	load->run(load);
 }
 
 /* How many times as fast the loads of the fastest number of chains come as those of one. */
@@ -181,21 +178,21 @@ static bool is_huge(const void *block, size_t bytes)
 }
 
 static int measure(struct load *load, struct clv_machine *machine, unsigned cpu, unsigned home,
-		   uint64_t budget_ns, struct clv_load_costs *costs, struct cleave_error *error)
+		   bool outstanding, uint64_t budget_ns, struct clv_load_costs *costs,
+		   struct cleave_error *error)
 {
 	int status = clv_probe_run(machine, &home, 1, 0, &load->rounds.phase, lay_out, load, error);
 	if (status)
 		return status;
 	costs->huge_pages = is_huge(load->line, costs->bytes);
-	uint64_t share_ns = load->outstanding ? budget_ns / 2 : budget_ns;
-	bool outstanding = load->outstanding;
-	load->outstanding = false;
+	uint64_t share_ns = outstanding ? budget_ns / 2 : budget_ns;
+	load->run = run_chase;
 	status = clv_probe_run(machine, &cpu, 1, share_ns, &load->rounds.phase, body, load, error);
 	if (!status)
 		status = clv_rounds_estimate(&load->rounds, 0, -1, -1, &costs->load);
 	if (status || !outstanding)
 		return status;
-	load->outstanding = true;
+	load->run = run_beside;
 	load->rounds.n = 0;
 	status = clv_probe_run(machine, &cpu, 1, share_ns, &load->rounds.phase, body, load, error);
 	return status ? status : estimate_outstanding(&load->rounds, costs);
@@ -212,7 +209,6 @@ int clv_probe_load(struct clv_machine *machine, unsigned cpu, unsigned home, siz
 		.line = clv_probe_map(mapped),
 		.lines = bytes / sizeof(union line),
 		.order = calloc(bytes / sizeof(union line), sizeof(uint32_t)),
-		.outstanding = outstanding,
 	};
 	int status = -ENOMEM;
 	if (load.line && load.order)
@@ -220,7 +216,7 @@ int clv_probe_load(struct clv_machine *machine, unsigned cpu, unsigned home, siz
 	else
 		clv_error(error, status, "calibrate: no memory: %zu bytes to load from", bytes);
 	if (!status)
-		status = measure(&load, machine, cpu, home, budget_ns, costs, error);
+		status = measure(&load, machine, cpu, home, outstanding, budget_ns, costs, error);
 	clv_rounds_end(&load.rounds);
 	free(load.order);
 	if (load.line)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* The calibration as a machine file: see machine/model.h for what is in one. */
+#define _GNU_SOURCE /* eaccess */
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -75,12 +76,12 @@ static int check_one(const char *path, struct cleave_error *error)
 					 "cannot write: %.150s: not a regular file, and there are "
 					 "two to write",
 					 path);
-		return access(path, W_OK) ? clv_error(error, -errno, "cannot write: %.150s: %s",
+		return eaccess(path, W_OK) ? clv_error(error, -errno, "cannot write: %.150s: %s",
 						      path, strerror(errno))
 					  : 0;
 	}
 	snprintf(directory, sizeof(directory), "%.*s", length ? length : 1, slash ? path : ".");
-	if (stat(directory, &st) || access(directory, W_OK | X_OK))
+	if (stat(directory, &st) || eaccess(directory, W_OK | X_OK))
 		return clv_error(error, -errno, "cannot write: %.150s: %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return clv_error(error, -ENOTDIR, "cannot write: %.150s: not in a directory", path);
@@ -94,9 +95,10 @@ int clv_calibration_check_path(const char *path, struct cleave_error *error)
 	if (!*path || (slash && !slash[1]))
 		return clv_error(error, -EINVAL, "not the name of a file: '%.150s'", path);
 	int status = topology_path(topology, path, error);
-	if (!status && !strcmp(topology, path))
-		status = clv_error(error, -EINVAL, "the topology's name, not a machine file's: %.150s",
-				   path);
+	size_t length = strlen(path);
+	if (!status && length > 4 && !strcmp(path + length - 4, ".xml"))
+		status = clv_error(error, -EINVAL,
+				   "a machine file is JSON, the XML goes beside it: %.150s", path);
 	if (!status)
 		status = check_one(path, error);
 	return status ? status : check_one(topology, error);

@@ -31,7 +31,7 @@ def without_arguments():
 
 @case
 def helps():
-    for command in ([], ["list"], ["plot"], ["run"], ["topo"]):
+    for command in ([], ["calibrate"], ["list"], ["plot"], ["run"], ["topo"]):
         text = fine(*command, "--help")
         assert text.startswith("Usage: cleave"), text
         for line in text.splitlines():
@@ -370,3 +370,78 @@ def topologies():
     assert here["this_machine"] and sorted(cpu["cpu"] for cpu in here["cpus"]) == CPUS
     bound = json.loads(fine("topo", "--threads", len(CPUS), "--json"))
     assert bound["placement"]["bound"]
+
+
+# ---- calibrating ----
+
+@case
+def calibrates():
+    # Names as in struct clv_costs; by distance where there are several.
+    plain = ("l1_bytes l1_ways l2_bytes l2_ways l3_bytes l3_ways l1_ns l2_ns l3_ns invalidate_ns "
+             "share_ns home_ns block_ns access_ns mispredict_ns atomic_ns fence_ns pause_ns "
+             "clock_ns outstanding window store_buffer smt_percent park_ns wake_ns "
+             "wake_latency_ns alloc_ns").split()
+    distances = "core l3 node package remote".split()
+    expected = plain + [f"memory_ns.{d}" for d in distances[2:]]
+    expected += [f"{name}_ns.{d}" for name in ("read", "write", "upgrade") for d in distances]
+    with Folder() as folder:
+        said = fine("calibrate", "--seconds", "0.2", "--out", folder / "host.json")
+        assert sorted(os.listdir(folder)) == ["host.json", "host.xml"]
+        found = json.loads((folder / "host.json").read_text())
+        assert (found["format"], found["format_version"]) == ("cleave-machine", 1), found
+        assert found["name"] == "host" and found["topology"] == "host.xml", found
+        assert sorted(found["parameters"]) == sorted(expected)
+        for name, parameter in found["parameters"].items():
+            assert parameter["value"] >= 0, name
+            assert re.match(r"(measured|assumed): .", parameter["source"]), (name, parameter)
+            assert re.search(rf"^{re.escape(name)} ", said, re.M), name
+        for name in ("l1_ns", "memory_ns.node", "atomic_ns", "park_ns"):
+            assert found["parameters"][name]["source"].startswith("measured: "), name
+        shown = json.loads(fine("topo", "--machine", folder / "host.xml", "--json"))
+        assert sorted(cpu["cpu"] for cpu in shown["cpus"]) == CPUS
+
+
+@case
+def calibrates_a_pair():
+    if len(CPUS) < 2:
+        return "needs two CPUs"
+    low, high = CPUS[0], CPUS[1]
+    said = fine("calibrate", "--seconds", "0.1", "--cpus", f"{high},{low}")
+    assert re.search(rf"^atomic_ns .*CPU {high},", said, re.M), said
+    assert len(re.findall(r"^read_ns\.\w+ .*(?:pairs \d of 1,|in all \d+ rounds)", said, re.M)) == 1
+    return None
+
+
+@case
+def calibrates_on_one_cpu():
+    said = fine("calibrate", "--seconds", "0.1",
+                preexec_fn=lambda: os.sched_setaffinity(0, CPUS[:1]))
+    for name in ("read", "write", "upgrade"):
+        assert len(re.findall(rf"^{name}_ns\.\w+ .* assumed: ", said, re.M)) == 5, said
+    assert re.search(r"^wake_latency_ns .* assumed: ", said, re.M), said
+
+
+@case
+def bad_calibrations():
+    for args, word in ([["--cpus", "0"], "two"], [["--cpus", "0,0"], "twice"],
+                       [["--cpus", f"{CPUS[0]},65000"], "65000"], [["--cpus", "x,y"], "--cpus"],
+                       [["--cpus", "0,1,2"], "--cpus"], [["--seconds", "0"], "--seconds"],
+                       [["--seconds", "1e3"], "1e3"], [["--out", ""], "''"], [["more"], "more"],
+                       [["--out", "host.xml"], "host.xml"], [["--out", "/dev/stdout"], "regular"]):
+        refused("calibrate", *args, words=[word])
+    with Folder() as folder:
+        (folder / "a.xml").mkdir()
+        for out in (folder / "none" / "host.json", folder, folder / "a.json"):
+            refused("calibrate", "--out", out, words=[str(folder)], status=1)
+        assert os.listdir(folder) == ["a.xml"]
+        put(folder / "kept.json", "kept")
+        (folder / "kept.json").chmod(0o444)
+        with other_user() as somebody:
+            refused("calibrate", "--out", folder / "kept.json", status=1, words=["kept.json"],
+                    **somebody)
+            refused("calibrate", "--out", folder / "new.json", status=1, words=["new.json"],
+                    **somebody)
+        assert (folder / "kept.json").read_text() == "kept"
+        assert sorted(os.listdir(folder)) == ["a.xml", "kept.json"]
+    elsewhere = {**os.environ, "HWLOC_SYNTHETIC": "pack:2 pu:2"}
+    refused("calibrate", env=elsewhere, words=["this machine"])

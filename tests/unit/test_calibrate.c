@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness/calibrate/calibration.h"
+#include "harness/calibrate/compute_counts.h"
+#include "harness/calibrate/system.h"
+#include "harness/machine/host.h"
+
+/* ---- kernels ---- */
+
+static unsigned kernel_called(const char *name)
+{
+	for (unsigned i = 0; i < CLV_COMPUTE_KERNELS; i++) {
+		if (!strcmp(clv_compute_kernel[i].name, name))
+			return i;
+	}
+	cr_assert_fail("no kernel %s", name);
+	return 0;
+}
+
+static int compare_u32(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* The content is xorshift64's: made again here, sorted by the C library. */
+Test(compute, sorts)
+{
+	static struct clv_compute state;
+	uint32_t expected[CLV_COMPUTE_SORTED];
+
+	clv_compute_begin(&state, 7);
+	for (unsigned round = 0; round < 50; round++) {
+		uint64_t x = state.random;
+		for (unsigned i = 0; i < CLV_COMPUTE_SORTED; i++) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			expected[i] = (uint32_t)x;
+		}
+		qsort(expected, CLV_COMPUTE_SORTED, sizeof(expected[0]), compare_u32);
+		clv_compute_kernel[kernel_called("sort")].run(&state, 1);
+		cr_assert_arr_eq(state.sorted, expected, sizeof(expected), "round %u", round);
+		cr_assert_eq(state.result, expected[CLV_COMPUTE_SORTED / 2]);
+		cr_assert_eq(state.random, x);
+	}
+}
+
+/* Of 256 zero bytes, of 256 bytes 0xff, and of 0 to 255: zlib's crc32. */
+Test(compute, crc)
+{
+	static struct clv_compute state;
+	const unsigned kernel = kernel_called("crc");
+
+	clv_compute_begin(&state, 1);
+	memset(state.text, 0, sizeof(state.text));
+	clv_compute_kernel[kernel].run(&state, 2);
+	cr_assert_eq(state.result, 0x0d968558, "%lx", (unsigned long)state.result);
+	memset(state.text, 0xff, sizeof(state.text));
+	clv_compute_kernel[kernel].run(&state, 1);
+	cr_assert_eq(state.result, 0xfea8a821, "%lx", (unsigned long)state.result);
+	for (unsigned i = 0; i < CLV_COMPUTE_TEXT; i++)
+		state.text[i] = (uint8_t)i;
+	clv_compute_kernel[kernel].run(&state, 1);
+	cr_assert_eq(state.result, 0x29058c73, "%lx", (unsigned long)state.result);
+}
+
+Test(compute, list)
+{
+	static struct clv_compute state;
+	uint64_t sum = 0;
+
+	clv_compute_begin(&state, 3);
+	for (unsigned i = 0; i < CLV_COMPUTE_LIST; i++)
+		sum += state.list[i].value;
+	clv_compute_kernel[kernel_called("list")].run(&state, 3);
+	cr_assert_eq(state.result, sum);
+	cr_assert_neq(sum, 0);
+}
+
+/* ---- rounds ---- */
+
+Test(estimate, the_rule)
+{
+	cr_assert(clv_estimate_steady(100, 100));
+	cr_assert(clv_estimate_steady(100, 120) && clv_estimate_steady(120, 100));
+	cr_assert(!clv_estimate_steady(100, 121) && !clv_estimate_steady(121, 100));
+	cr_assert(!clv_estimate_steady(20, 62) && !clv_estimate_steady(62, 20));
+}
+
+/* Rounds that the placement moved in say 1,000; the others their own number. */
+Test(estimate, drops_rounds_in_which_the_reference_moved)
+{
+	double value[40], before[40], after[40];
+	struct clv_estimate estimate;
+
+	for (unsigned i = 0; i < 40; i++) {
+		bool moved = i % 4 == 3;
+		value[i] = moved ? 1000 : i;
+		before[i] = i < 20 ? 20 : 62;
+		after[i] = moved ? 82 - before[i] : before[i] * 1.1;
+	}
+	cr_assert_eq(clv_estimate_make(&estimate, value, before, after, 40), 0);
+	cr_assert_eq(estimate.rounds, 30);
+	cr_assert_eq(estimate.dropped, 10);
+	cr_assert_eq(estimate.value.median, 19); /* 0 1 2 4 5 6 ... 36 37 38: of 18 and 20 */
+	cr_assert_lt(estimate.value.low, 19);
+	cr_assert_gt(estimate.value.high, 19);
+	cr_assert_lt(estimate.high90, 1000);
+	cr_assert_geq(estimate.value.confidence, 0.95);
+
+	cr_assert_eq(clv_estimate_make(&estimate, value, NULL, NULL, 40), 0);
+	cr_assert_eq(estimate.rounds, 40);
+	cr_assert_eq(estimate.dropped, 0);
+	cr_assert_eq(estimate.high90, 1000);
+}
+
+Test(estimate, nothing_left)
+{
+	const double value[] = { 1, 2 }, before[] = { 20, 62 }, after[] = { 62, 20 };
+	struct clv_estimate estimate;
+
+	cr_assert_eq(clv_estimate_make(&estimate, value, before, after, 2), -EAGAIN);
+	cr_assert_eq(estimate.rounds, 0);
+	cr_assert_eq(estimate.dropped, 2);
+	cr_assert_eq(clv_estimate_make(&estimate, value, NULL, NULL, 0), -EAGAIN);
+}
+
+Test(estimate, pairs_count_the_same)
+{
+	struct clv_estimate part[4] = {
+		{ .value = { 30, 29, 31, 0.96 }, .low90 = 28, .high90 = 33, .rounds = 5, .dropped = 1 },
+		{ .value = { 10, 9, 11, 0.96 }, .low90 = 8, .high90 = 12, .rounds = 500 },
+		{ .dropped = 7 },
+		{ .value = { 20, 19, 21, 0.96 }, .low90 = 18, .high90 = 22, .rounds = 50 },
+	};
+	struct clv_estimate all;
+
+	cr_assert_eq(clv_estimate_combine(&all, part, 4), 0);
+	cr_assert_eq(all.value.median, 20);
+	cr_assert_eq(all.value.low, 10);
+	cr_assert_eq(all.value.high, 30);
+	cr_assert(all.low90 == 8 && all.high90 == 33);
+	cr_assert(all.sets == 3 && all.rounds == 555 && all.dropped == 8);
+	/* Of one, its own interval. */
+	cr_assert_eq(clv_estimate_combine(&all, part + 2, 2), 0);
+	cr_assert(all.sets == 1 && all.value.low == 19 && all.value.high == 21 && all.dropped == 7);
+	cr_assert_eq(clv_estimate_combine(&all, part + 2, 1), -EAGAIN);
+	cr_assert_eq(all.dropped, 7);
+}
+
+/* ---- least squares ---- */
+
+Test(nnls, exact)
+{
+	const double matrix[] = { 2, 1, 1, 3, 5, 5 }, right[] = { 2 * 1.5 + 0.25, 1.5 + 0.75, 8.75 };
+	double x[2];
+	cr_assert_eq(clv_nnls(matrix, right, 3, 2, x), 0);
+	cr_assert(fabs(x[0] - 1.5) < 1e-9 && fabs(x[1] - 0.25) < 1e-9, "%g %g", x[0], x[1]);
+}
+
+/* Without the bound the second would be below 0; then the first is not what it was either. */
+Test(nnls, bound)
+{
+	const double matrix[] = { 1, 0, 1, 1 }, right[] = { 4, 2 };
+	double x[2];
+	cr_assert_eq(clv_nnls(matrix, right, 2, 2, x), 0);
+	cr_assert(fabs(x[0] - 3) < 1e-9 && x[1] == 0, "%g %g", x[0], x[1]);
+	const double negative[] = { -1, -2 };
+	cr_assert_eq(clv_nnls(matrix, negative, 2, 2, x), 0);
+	cr_assert(x[0] == 0 && x[1] == 0);
+}
+
+/* Against a grid: nothing allowed is better. */
+Test(nnls, best_of_a_grid)
+{
+	const double matrix[] = { 3, 1, 0.5, 1, 2, 2, 1, 0, 1, 0.2, 0, 4 };
+	const double right[] = { 5, 1, 2, 6 };
+	double x[3], least = INFINITY, ours = 0;
+
+	cr_assert_eq(clv_nnls(matrix, right, 4, 3, x), 0);
+	cr_assert(x[0] >= 0 && x[1] >= 0 && x[2] >= 0);
+	for (unsigned at = 0; at < 41 * 41 * 41 + 1; at++) {
+		bool grid = at < 41 * 41 * 41;
+		double y[] = { at % 41 * 0.05, at / 41 % 41 * 0.05, at / 1681 * 0.05 }, sum = 0;
+		for (unsigned r = 0; r < 4; r++) {
+			double off = -right[r];
+			for (unsigned j = 0; j < 3; j++)
+				off += matrix[3 * r + j] * (grid ? y[j] : x[j]);
+			sum += off * off;
+		}
+		if (grid)
+			least = sum < least ? sum : least;
+		else
+			ours = sum;
+	}
+	cr_assert_leq(ours, least + 1e-9);
+	cr_assert_geq(ours, least - 0.5, "the grid is fine enough to come near");
+}
+
+Test(nnls, refusals)
+{
+	const double same[] = { 1, 2, 2, 4, 3, 6 }, right[] = { 1, 2, 3 };
+	double x[8];
+	cr_assert_eq(clv_nnls(same, right, 3, 2, x), -EINVAL);
+	cr_assert_eq(clv_nnls(same, right, 1, 2, x), -EINVAL);
+	cr_assert_eq(clv_nnls(same, right, 3, 0, x), -EINVAL);
+	cr_assert_eq(clv_nnls(same, right, 3, CLV_NNLS_UNKNOWNS + 1, x), -EINVAL);
+}
+
+/* ---- the probes: that they run and are plausible as numbers, not how large they are ---- */
+
+#define BUDGET_NS UINT64_C(2000000)
+
+static struct clv_machine *open_host(void)
+{
+	struct clv_machine *machine;
+	struct cleave_error error;
+	cr_assert_eq(clv_machine_open_host(&machine, &error), 0, "%s", error.text);
+	return machine;
+}
+
+static void check_estimate(const struct clv_estimate *estimate, const char *what)
+{
+	cr_assert_gt(estimate->rounds, 0, "%s", what);
+	cr_assert(isfinite(estimate->value.median), "%s", what);
+	cr_assert_leq(estimate->value.low, estimate->value.median, "%s", what);
+	cr_assert_geq(estimate->value.high, estimate->value.median, "%s", what);
+	cr_assert_leq(estimate->low90, estimate->high90, "%s", what);
+}
+
+Test(probes, one_cpu)
+{
+	struct clv_machine *machine = open_host();
+	struct cleave_error error;
+	struct clv_core_costs core;
+	struct clv_load_costs load;
+	struct clv_estimate round[CLV_COMPUTE_KERNELS], park;
+	const unsigned last = machine->topology->cpus - 1;
+
+	cr_assert_eq(clv_probe_core(machine, last, BUDGET_NS, &core, &error), 0, "%s", error.text);
+	check_estimate(&core.atomic, "atomic");
+	check_estimate(&core.fence, "fence");
+	check_estimate(&core.pause, "pause");
+	check_estimate(&core.clock, "clock");
+	check_estimate(&core.mispredict, "mispredict");
+	check_estimate(&core.alloc, "alloc");
+	cr_assert_eq(clv_probe_load(machine, last, 0, 1 << 16, true, BUDGET_NS, &load, &error), 0,
+		     "%s", error.text);
+	check_estimate(&load.load, "load");
+	check_estimate(&load.outstanding, "outstanding");
+	cr_assert(load.chains >= 1 && load.bytes == 1 << 16);
+	cr_assert_eq(clv_probe_compute(machine, last, BUDGET_NS, round, &error), 0, "%s",
+		     error.text);
+	for (unsigned i = 0; i < CLV_COMPUTE_KERNELS; i++)
+		check_estimate(&round[i], clv_compute_kernel[i].name);
+	cr_assert_eq(clv_probe_park(machine, last, BUDGET_NS, &park, &error), 0, "%s", error.text);
+	check_estimate(&park, "park");
+	machine->close(machine);
+}
+
+/* On a busy machine every round may be dropped. */
+static bool is_fine(int code, const struct cleave_error *error)
+{
+	cr_assert(code == 0 || (code == -EAGAIN && strstr(error->text, "moved in every round")),
+		  "%d: %s", code, error->text);
+	return code == 0;
+}
+
+Test(probes, two_cpus)
+{
+	struct clv_machine *machine = open_host();
+	struct cleave_error error;
+	struct clv_pair_costs pair;
+	struct clv_park_costs park;
+	struct clv_estimate one;
+
+	if (machine->topology->cpus < 2) {
+		machine->close(machine);
+		cr_skip_test("needs two CPUs");
+	}
+	if (is_fine(clv_probe_pair(machine, 1, 0, BUDGET_NS, &pair, &error), &error)) {
+		check_estimate(&pair.read, "read");
+		check_estimate(&pair.write, "write");
+		check_estimate(&pair.upgrade, "upgrade");
+		check_estimate(&pair.atomic, "atomic");
+		check_estimate(&pair.again, "again");
+		check_estimate(&pair.claim, "claim");
+		cr_assert(pair.read.referenced);
+		cr_assert_eq(pair.read.rounds, pair.upgrade.rounds);
+	}
+	if (is_fine(clv_probe_pair_read(machine, 0, 1, BUDGET_NS, &one, &error), &error))
+		check_estimate(&one, "read alone");
+	if (is_fine(clv_probe_pair_ping(machine, 0, 1, BUDGET_NS, &one, &error), &error))
+		check_estimate(&one, "ping");
+	cr_assert_eq(clv_probe_wake(machine, 0, 1, BUDGET_NS, &park, &error), 0, "%s", error.text);
+	check_estimate(&park.wake, "wake");
+	check_estimate(&park.wake_latency, "wake latency");
+	/* Not siblings, most likely: then it takes as long as alone. */
+	int code = clv_probe_smt(machine, 0, 1, BUDGET_NS, &one, &error);
+	cr_assert(code == 0 || code == -EAGAIN, "%d: %s", code, error.text);
+	if (!code)
+		check_estimate(&one, "smt");
+	machine->close(machine);
+}
+
+/* ---- distances ---- */
+
+Test(calibration, distances)
+{
+	struct clv_topology *topology;
+	struct cleave_error error;
+	/* 2 packages of 2 nodes of 2 L3s of 2 cores of 2 CPUs. */
+	cr_assert_eq(clv_topology_load(&topology, "pack:2 numa:2 l3:2 core:2 pu:2", &error), 0, "%s",
+		     error.text);
+	cr_assert_eq(clv_calibration_distance(topology, 0, 1), CLV_DIST_CORE);
+	cr_assert_eq(clv_calibration_distance(topology, 0, 2), CLV_DIST_L3);
+	cr_assert_eq(clv_calibration_distance(topology, 0, 4), CLV_DIST_NODE);
+	cr_assert_eq(clv_calibration_distance(topology, 0, 8), CLV_DIST_PACKAGE);
+	cr_assert_eq(clv_calibration_distance(topology, 31, 0), CLV_DIST_REMOTE);
+	clv_topology_free(topology);
+}
+
+/* ---- the file ---- */
+
+/* struct clv_costs, in its order. */
+static const char *const expected_name[] = {
+	"l1_bytes", "l1_ways", "l2_bytes", "l2_ways", "l3_bytes", "l3_ways", "l1_ns", "l2_ns",
+	"l3_ns", "memory_ns.node", "memory_ns.package", "memory_ns.remote", "read_ns.core",
+	"read_ns.l3", "read_ns.node", "read_ns.package", "read_ns.remote", "write_ns.core",
+	"write_ns.l3", "write_ns.node", "write_ns.package", "write_ns.remote", "upgrade_ns.core",
+	"upgrade_ns.l3", "upgrade_ns.node", "upgrade_ns.package", "upgrade_ns.remote",
+	"invalidate_ns", "share_ns", "home_ns", "block_ns", "access_ns", "mispredict_ns",
+	"atomic_ns", "fence_ns", "pause_ns", "clock_ns", "outstanding", "window", "store_buffer",
+	"smt_percent", "park_ns", "wake_ns", "wake_latency_ns", "alloc_ns",
+};
+enum { EXPECTED = sizeof(expected_name) / sizeof(expected_name[0]) };
+
+struct folder {
+	char path[64];
+	char file[96], xml[96];
+};
+
+static struct folder make_folder(void)
+{
+	struct folder folder;
+	strcpy(folder.path, "/tmp/cleave-calibrate-XXXXXX");
+	cr_assert(mkdtemp(folder.path));
+	snprintf(folder.file, sizeof(folder.file), "%s/host.json", folder.path);
+	snprintf(folder.xml, sizeof(folder.xml), "%s/host.xml", folder.path);
+	return folder;
+}
+
+static void check_file(const char *path)
+{
+	json_error_t at;
+	json_t *file = json_load_file(path, JSON_REJECT_DUPLICATES, &at);
+	cr_assert(file, "%s: %d: %s", path, at.line, at.text);
+	cr_assert_str_eq(json_string_value(json_object_get(file, "format")), "cleave-machine");
+	cr_assert_eq(json_integer_value(json_object_get(file, "format_version")), 1);
+	cr_assert_str_eq(json_string_value(json_object_get(file, "name")), "host");
+	cr_assert_str_eq(json_string_value(json_object_get(file, "summary")), "a test's");
+	cr_assert_eq(json_integer_value(json_object_get(file, "revision")), 1);
+	cr_assert_str_eq(json_string_value(json_object_get(file, "topology")), "host.xml");
+	json_t *parameters = json_object_get(file, "parameters");
+	cr_assert_eq(json_object_size(parameters), EXPECTED);
+	for (unsigned i = 0; i < EXPECTED; i++) {
+		json_t *one = json_object_get(parameters, expected_name[i]);
+		cr_assert(json_is_number(json_object_get(one, "value")), "%s", expected_name[i]);
+		const char *source = json_string_value(json_object_get(one, "source"));
+		cr_assert(source && (!strncmp(source, "measured: ", 10) ||
+				     !strncmp(source, "assumed: ", 9)),
+			  "%s", expected_name[i]);
+		cr_assert_eq(json_object_size(one), 2);
+	}
+	json_decref(file);
+}
+
+Test(calibration, file)
+{
+	static struct clv_calibration calibration;
+	struct folder folder = make_folder();
+	struct clv_system told;
+	struct cleave_error error;
+	struct clv_topology *here, *read;
+
+	cr_assert_eq(CLV_CAL_PARAMETERS, EXPECTED);
+	for (unsigned i = 0; i < EXPECTED; i++)
+		cr_assert_str_eq(clv_calibration_name(i), expected_name[i]);
+	cr_assert_eq(clv_topology_load(&here, NULL, &error), 0, "%s", error.text);
+	cr_assert_eq(clv_system_read(&told, here->cpu[0].os, &error), 0, "%s", error.text);
+	clv_calibration_assume(&calibration, &told);
+	calibration.parameter[CLV_CAL_L1].value = 1.0 / 3;
+	cr_assert_eq(clv_calibration_check_path(folder.file, &error), 0, "%s", error.text);
+	cr_assert_eq(clv_calibration_write(&calibration, &told, "a test's", folder.file, &error), 0,
+		     "%s", error.text);
+	check_file(folder.file);
+	json_t *file = json_load_file(folder.file, 0, NULL);
+	json_t *l1 = json_object_get(json_object_get(json_object_get(file, "parameters"), "l1_ns"),
+				     "value");
+	cr_assert_eq(json_number_value(l1), 0.3333);
+	json_decref(file);
+	cr_assert_eq(clv_topology_load(&read, folder.xml, &error), 0, "%s", error.text);
+	cr_assert_eq(read->cpus, here->cpus);
+	clv_topology_free(read);
+	clv_topology_free(here);
+	clv_system_free(&told);
+	cr_assert(!unlink(folder.file) && !unlink(folder.xml) && !rmdir(folder.path));
+}
+
+/* What cannot be written leaves nothing, the topology included. */
+Test(calibration, file_that_cannot_be_written)
+{
+	static struct clv_calibration calibration;
+	struct folder folder = make_folder();
+	struct clv_system told = { .xml = "<topology/>", .xml_bytes = 11 };
+	struct cleave_error error;
+
+	clv_calibration_assume(&calibration, &told);
+	cr_assert(!mkdir(folder.file, 0700));
+	cr_assert_lt(clv_calibration_check_path(folder.file, &error), 0);
+	cr_assert(strstr(error.text, folder.file), "%s", error.text);
+	cr_assert_lt(clv_calibration_write(&calibration, &told, "s", folder.file, &error), 0);
+	cr_assert(strstr(error.text, folder.file), "%s", error.text);
+	cr_assert(access(folder.xml, F_OK));
+	cr_assert(!rmdir(folder.file) && !mkdir(folder.xml, 0700));
+	cr_assert_lt(clv_calibration_check_path(folder.file, &error), 0);
+	cr_assert_lt(clv_calibration_write(&calibration, &told, "s", folder.file, &error), 0);
+	cr_assert(strstr(error.text, folder.xml), "%s", error.text);
+	cr_assert(access(folder.file, F_OK));
+	cr_assert(!rmdir(folder.xml) && !rmdir(folder.path));
+	cr_assert_eq(clv_calibration_check_path("", &error), -EINVAL);
+	cr_assert_eq(clv_calibration_check_path("host.xml", &error), -EINVAL);
+	cr_assert_eq(clv_calibration_check_path("/dev/null", &error), -EINVAL);
+}
+
+/* ---- all of it ---- */
+
+/* With small caches, so that it is soon done. Order holds among distances, whatever was measured. */
+Test(calibration, whole)
+{
+	static struct clv_calibration calibration;
+	struct clv_machine *machine = open_host();
+	struct clv_system told = { .cache = { { 1 << 15, 8 }, { 1 << 17, 8 }, { 1 << 20, 16 } } };
+	const struct clv_calibrate_options options = { .seconds = 0.05, .cpu_a = -1, .cpu_b = -1 };
+	struct cleave_error error;
+
+	cr_assert_eq(clv_calibrate(&calibration, machine, &told, &options, &error), 0, "%s",
+		     error.text);
+	cr_assert_eq(calibration.parameter[CLV_CAL_L3_BYTES].value, 1 << 20);
+	cr_assert(calibration.parameter[CLV_CAL_L3].measured);
+	cr_assert(calibration.parameter[CLV_CAL_MEMORY].measured);
+	cr_assert(calibration.parameter[CLV_CAL_PARK].measured);
+	cr_assert(!calibration.parameter[CLV_CAL_WINDOW].measured);
+	double outstanding = calibration.parameter[CLV_CAL_OUTSTANDING].value;
+	cr_assert_eq(outstanding, floor(outstanding));
+	for (unsigned i = 0; i < CLV_CAL_PARAMETERS; i++) {
+		const struct clv_calibrated *one = &calibration.parameter[i];
+		const char *start = one->measured ? "measured: " : "assumed: ";
+		cr_assert(!strncmp(one->source, start, strlen(start)), "%s: %s",
+			  clv_calibration_name(i), one->source);
+		cr_assert(one->value >= 0 && isfinite(one->value), "%s", clv_calibration_name(i));
+	}
+	/* The sources of block and access follow from whether anybody counts. */
+	struct clv_compute_counts counts;
+	bool counted = true;
+	for (unsigned i = 0; i < CLV_COMPUTE_KERNELS; i++)
+		counted = counted && clv_compute_counts(i, &counts);
+	cr_assert_eq(calibration.parameter[CLV_CAL_BLOCK].measured, counted);
+	cr_assert_eq(calibration.parameter[CLV_CAL_ACCESS].measured, counted);
+	machine->close(machine);
+}
