@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * cleave calibrate: measure this machine, print what was found, and write its machine file. What can
- * be wrong with the arguments is found before anything is measured.
+ * cleave calibrate: measure this machine, print what was found, and write its machine file. What
+ * can be wrong with the arguments is found before anything is measured.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,8 @@ static const struct argp_option option_table[] = {
 	  "Write the machine file FILE, and this machine's topology beside it, as .xml", 0 },
 	{ "seconds", KEY_SECONDS, "S", 0, "Measure for about S seconds (20)", 0 },
 	{ "cpus", KEY_CPUS, "A,B", 0,
-	  "Measure these two CPUs alone, by the system's numbers; else the first, and pairs from the "
+	  "Measure these two CPUs alone, by the system's numbers; else the first, and pairs from "
+	  "the "
 	  "whole machine",
 	  0 },
 	{ 0 },
@@ -78,8 +79,10 @@ static void print_table(const struct clv_calibration *calibration)
 				 parameter->high);
 		bool whole = parameter->value == (double)(long long)parameter->value;
 		printf("%-17s %11.*f %-4s %-22s %s\n", clv_calibration_name(i),
-		       whole ? 0 : parameter->value < 10 ? 3 : 1, parameter->value,
-		       clv_calibration_unit(i), interval, parameter->source);
+		       whole		       ? 0
+		       : parameter->value < 10 ? 3
+					       : 1,
+		       parameter->value, clv_calibration_unit(i), interval, parameter->source);
 	}
 }
 
@@ -100,11 +103,13 @@ static void print_checks(const struct clv_calibration *calibration)
 			    &calibration->ping[d]);
 		print_check(name[d], "an atomic on an owned line, until it is done",
 			    &calibration->owned[d]);
-		print_check(name[d], "the writer's load of a line that was read since (a hit: both "
-				     "have it)",
+		print_check(name[d],
+			    "the writer's load of a line that was read since (a hit: both "
+			    "have it)",
 			    &calibration->again[d]);
-		print_check(name[d], "a write right after the load of a modified line, beyond an "
-				     "owned one's",
+		print_check(name[d],
+			    "a write right after the load of a modified line, beyond an "
+			    "owned one's",
 			    &calibration->claim[d]);
 	}
 	for (unsigned i = 0; i < CLV_COMPUTE_KERNELS; i++)
@@ -131,8 +136,9 @@ static int measure(struct clv_machine *machine, const struct clv_system *told,
 		return status;
 	print_table(&calibration);
 	print_checks(&calibration);
-	return options->out ? clv_calibration_write(&calibration, told, summary, options->out, error)
-			    : 0;
+	return options->out
+		       ? clv_calibration_write(&calibration, told, summary, options->out, error)
+		       : 0;
 }
 
 static int find_cpu(const struct clv_topology *topology, unsigned os, int *index)
@@ -181,7 +187,8 @@ int clv_cmd_calibrate(int argc, char **argv)
 	static const struct argp argp = {
 		.options = option_table,
 		.parser = parse_option,
-		.doc = "Measure what loads, lines of other CPUs, atomics, branches, parking and the "
+		.doc = "Measure what loads, lines of other CPUs, atomics, branches, parking and "
+		       "the "
 		       "like cost on this machine, and write them as a machine file that --machine "
 		       "takes. Let nothing else run meanwhile.",
 	};

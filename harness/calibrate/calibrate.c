@@ -2,10 +2,10 @@
 /*
  * Which probes run, for how long, on which CPUs, and what becomes of their numbers.
  *
- * block_ns and access_ns are the only parameters that no probe sees by itself. They are fitted: over
- * the kernels of compute.h, time = blocks * block + accesses * access + mispredicts * mispredict,
- * with the counts from the simulated machine, mispredict measured, and neither below 0. An access's
- * share is what it costs beside others that hit L1, so l1_ns is no part of the fit.
+ * block_ns and access_ns are the only parameters that no probe sees by itself. They are fitted:
+ * over the kernels of compute.h, time = blocks * block + accesses * access + mispredicts *
+ * mispredict, with the counts from the simulated machine, mispredict measured, and neither below 0.
+ * An access's share is what it costs beside others that hit L1, so l1_ns is no part of the fit.
  */
 #include "calibration.h"
 
@@ -130,7 +130,7 @@ static void choose_pairs(struct run *run)
 				unsigned want = all[d] < PAIRS_MAX ? (unsigned)all[d] : PAIRS_MAX;
 				if (run->pairs[d] < want &&
 				    seen[d] * want >= run->pairs[d] * all[d])
-					run->pair[d][run->pairs[d]++] = (struct pair){ a, b };
+					run->pair[d][run->pairs[d]++] = (struct pair) { a, b };
 				seen[d]++;
 			}
 		}
@@ -169,10 +169,11 @@ static void set(struct run *run, unsigned index, const struct clv_estimate *esti
 	parameter->low = estimate->value.low > 0 ? estimate->value.low : 0;
 	parameter->high = estimate->value.high > 0 ? estimate->value.high : 0;
 	parameter->measured = true;
-	snprintf(parameter->source, sizeof(parameter->source),
-		 "measured: %s, median %.4g [%.4g, %.4g] of %zu rounds, middle 90 %% %.4g to %.4g%s",
-		 text, parameter->value, parameter->low, parameter->high, estimate->rounds,
-		 estimate->low90, estimate->high90, tail);
+	snprintf(
+		parameter->source, sizeof(parameter->source),
+		"measured: %s, median %.4g [%.4g, %.4g] of %zu rounds, middle 90 %% %.4g to %.4g%s",
+		text, parameter->value, parameter->low, parameter->high, estimate->rounds,
+		estimate->low90, estimate->high90, tail);
 }
 
 /* What is assumed of a distance is kept in order with what was measured of the others. */
@@ -258,7 +259,8 @@ static void set_memory(struct run *run, unsigned distance, const struct clv_esti
 static int measure_memory(struct run *run)
 {
 	const size_t bytes = memory_bytes(run);
-	unsigned distances = 1 + (run->pairs[CLV_DIST_PACKAGE] > 0) + (run->pairs[CLV_DIST_REMOTE] > 0);
+	unsigned distances =
+		1 + (run->pairs[CLV_DIST_PACKAGE] > 0) + (run->pairs[CLV_DIST_REMOTE] > 0);
 	uint64_t budget = budget_ns(run, SHARE_MEMORY / distances);
 	struct clv_load_costs costs;
 
@@ -376,8 +378,9 @@ static int measure_smt(struct run *run)
 	int status = clv_probe_smt(run->machine, pair->a, pair->b, budget_ns(run, SHARE_SMT),
 				   &percent, run->error);
 	if (!allow_dropped(status))
-		set(run, CLV_CAL_SMT, &percent, "sorting beside a sibling that sorts, CPUs %u and %u",
-		    os_of(run, pair->a), os_of(run, pair->b));
+		set(run, CLV_CAL_SMT, &percent,
+		    "sorting beside a sibling that sorts, CPUs %u and %u", os_of(run, pair->a),
+		    os_of(run, pair->b));
 	return allow_dropped(status);
 }
 
@@ -432,11 +435,12 @@ static void fit_compute(struct run *run)
 		struct clv_calibrated *parameter = &run->calibration->parameter[CLV_CAL_BLOCK + i];
 		parameter->value = parameter->low = parameter->high = x[i];
 		parameter->measured = true;
-		snprintf(parameter->source, sizeof(parameter->source),
-			 "measured: least squares, not below 0, of the times of %d kernels, medians "
-			 "of %zu rounds in all, over the simulated machine's counts, mispredicts "
-			 "taken off; largest misfit %.0f %%",
-			 CLV_COMPUTE_KERNELS, rounds, 100 * worst);
+		snprintf(
+			parameter->source, sizeof(parameter->source),
+			"measured: least squares, not below 0, of the times of %d kernels, medians "
+			"of %zu rounds in all, over the simulated machine's counts, mispredicts "
+			"taken off; largest misfit %.0f %%",
+			CLV_COMPUTE_KERNELS, rounds, 100 * worst);
 	}
 }
 
@@ -486,7 +490,7 @@ int clv_calibrate(struct clv_calibration *calibration, struct clv_machine *machi
 		  const struct clv_system *told, const struct clv_calibrate_options *options,
 		  struct cleave_error *error)
 {
-	static int (*const step[])(struct run *run) = {
+	static int (*const step[])(struct run * run) = {
 		measure_caches, measure_memory,	 measure_pairs, measure_smt,
 		measure_core,	measure_compute, measure_park,
 	};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Work that stays in the L1 of one CPU, in three mixtures of branches and accesses. The same file is
- * built twice: natively, where it is timed, and for the simulated machine, which counts. So it calls
- * nothing and keeps all in the struct.
+ * Work that stays in the L1 of one CPU, in three mixtures of branches and accesses. The same file
+ * is built twice: natively, where it is timed, and for the simulated machine, which counts. So it
+ * calls nothing and keeps all in the struct.
  */
 #ifndef CLV_COMPUTE_H
 #define CLV_COMPUTE_H

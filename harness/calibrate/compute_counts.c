@@ -5,6 +5,6 @@
 bool clv_compute_counts(unsigned kernel, struct clv_compute_counts *counts)
 {
 	(void)kernel;
-	*counts = (struct clv_compute_counts){ 0 };
+	*counts = (struct clv_compute_counts) { 0 };
 	return false;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-/* What a CPU does by itself. Each round times every one of them, so that all see the same machine. */
+/* What a CPU does by itself. Each round times every one of them, so that all see the same machine.
+ */
 #include <string.h>
 
 #include "../../lib/shim/shim.h"
@@ -164,8 +165,8 @@ static void compute_body(void *arg, unsigned worker)
 			uint64_t start = clv_now_ns();
 			clv_compute_kernel[i].run(&compute->state, KERNEL_ROUNDS);
 			uint64_t elapsed = clv_now_ns() - start;
-			*clv_rounds_at(rounds, i) = ((double)elapsed - compute->clock_ns) /
-						    KERNEL_ROUNDS;
+			*clv_rounds_at(rounds, i) =
+				((double)elapsed - compute->clock_ns) / KERNEL_ROUNDS;
 		}
 		rounds->n++;
 	}

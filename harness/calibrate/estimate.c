@@ -34,7 +34,7 @@ static int summarise(struct clv_estimate *estimate, double *kept, size_t n)
 int clv_estimate_make(struct clv_estimate *estimate, const double *value, const double *before,
 		      const double *after, size_t n)
 {
-	*estimate = (struct clv_estimate){ .sets = 1, .referenced = before != NULL };
+	*estimate = (struct clv_estimate) { .sets = 1, .referenced = before != NULL };
 	if (!n)
 		return -EAGAIN;
 	double *kept = malloc(n * sizeof(*kept));
@@ -55,7 +55,7 @@ int clv_estimate_combine(struct clv_estimate *estimate, const struct clv_estimat
 	size_t used = 0;
 	const struct clv_estimate *last = NULL;
 
-	*estimate = (struct clv_estimate){ .sets = 0 };
+	*estimate = (struct clv_estimate) { .sets = 0 };
 	double *median = malloc((n + 1) * sizeof(*median));
 	if (!median)
 		return -ENOMEM;

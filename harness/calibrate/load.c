@@ -112,13 +112,14 @@ static void run_beside(struct load *load)
 			size_t steps = CHAIN_STEPS / chains;
 			for (unsigned j = 0; j < chains; j++)
 				at[j] = &load->line[draw(&random) * load->lines >> 32];
-			/* The starts themselves are read by nobody yet: one step apart from the rest. */
+			/* The starts themselves are read by nobody yet: one step apart from the
+			 * rest. */
 			chase_beside(at, chains, 1);
 			uint64_t start = clv_now_ns();
 			chase_beside(at, chains, steps);
 			uint64_t elapsed = clv_now_ns() - start;
-			*clv_rounds_at(rounds, i) = ((double)elapsed - load->clock_ns) /
-						    (double)(steps * chains);
+			*clv_rounds_at(rounds, i) =
+				((double)elapsed - load->clock_ns) / (double)(steps * chains);
 		}
 		rounds->n++;
 	}
@@ -204,7 +205,7 @@ int clv_probe_load(struct clv_machine *machine, unsigned cpu, unsigned home, siz
 {
 	/* Whole huge pages, of which the ring may be a part: so small rings have one too. */
 	const size_t mapped = (bytes + CLV_HUGE_PAGE_BYTES - 1) & ~(CLV_HUGE_PAGE_BYTES - 1);
-	*costs = (struct clv_load_costs){ .bytes = bytes };
+	*costs = (struct clv_load_costs) { .bytes = bytes };
 	struct load load = {
 		.line = clv_probe_map(mapped),
 		.lines = bytes / sizeof(union line),

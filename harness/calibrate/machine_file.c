@@ -28,8 +28,7 @@ static double rounded(double value)
 static json_t *parameter_json(const struct clv_calibrated *parameter)
 {
 	double value = rounded(parameter->value);
-	json_t *number = value == floor(value) ? json_integer((json_int_t)value)
-					       : json_real(value);
+	json_t *number = value == floor(value) ? json_integer((json_int_t)value) : json_real(value);
 	return json_pack("{s:o, s:s}", "value", number, "source", parameter->source);
 }
 
@@ -77,8 +76,8 @@ static int check_one(const char *path, struct cleave_error *error)
 					 "two to write",
 					 path);
 		return eaccess(path, W_OK) ? clv_error(error, -errno, "cannot write: %.150s: %s",
-						      path, strerror(errno))
-					  : 0;
+						       path, strerror(errno))
+					   : 0;
 	}
 	snprintf(directory, sizeof(directory), "%.*s", length ? length : 1, slash ? path : ".");
 	if (stat(directory, &st) || eaccess(directory, W_OK | X_OK))
@@ -129,8 +128,7 @@ int clv_calibration_write(const struct clv_calibration *calibration, const struc
 	if (status)
 		return status;
 	const char *slash = strrchr(topology, '/');
-	json_t *object =
-		clv_calibration_json(calibration, summary, slash ? slash + 1 : topology);
+	json_t *object = clv_calibration_json(calibration, summary, slash ? slash + 1 : topology);
 	char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
 	json_decref(object);
 	/* With the end of line that a text file has. */

@@ -102,10 +102,10 @@ static void write_all(struct line *line)
 }
 
 /*
- * Nothing after it starts before all before it is done. Without it a CPU that has a copy of the line
- * takes the next line's address from that, and fetches the right to write several lines at once: 5 ns
- * a line were seen where one takes over 100. That an atomic is sequentially consistent does not stop
- * this.
+ * Nothing after it starts before all before it is done. Without it a CPU that has a copy of the
+ * line takes the next line's address from that, and fetches the right to write several lines at
+ * once: 5 ns a line were seen where one takes over 100. That an atomic is sequentially consistent
+ * does not stop this.
  */
 static inline void finish(void)
 {
@@ -269,7 +269,7 @@ static int run(struct pair *pair, size_t columns, void (*round)(struct pair *pai
 {
 	const unsigned cpu[] = { a, b };
 
-	*pair = (struct pair){ .round = round, .memory = clv_probe_map(MEMORY_BYTES) };
+	*pair = (struct pair) { .round = round, .memory = clv_probe_map(MEMORY_BYTES) };
 	if (!pair->memory)
 		return clv_error(error, -ENOMEM, "calibrate: out of memory");
 	int status = clv_rounds_begin(&pair->rounds, columns, error);
@@ -300,12 +300,9 @@ int clv_probe_pair(struct clv_machine *machine, unsigned a, unsigned b, uint64_t
 	const struct {
 		size_t column;
 		struct clv_estimate *estimate;
-	} want[] = { { READ, &costs->read },
-		     { WRITE, &costs->write },
-		     { UPGRADE, &costs->upgrade },
-		     { ATOMIC, &costs->atomic },
-		     { CLAIM, &costs->claim },
-		     { AGAIN, &costs->again } };
+	} want[] = { { READ, &costs->read },	   { WRITE, &costs->write },
+		     { UPGRADE, &costs->upgrade }, { ATOMIC, &costs->atomic },
+		     { CLAIM, &costs->claim },	   { AGAIN, &costs->again } };
 
 	int status = run(&pair, COLUMNS, round_of_all, machine, a, b, budget_ns, error);
 	if (status)

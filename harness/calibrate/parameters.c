@@ -5,7 +5,8 @@
 #include "calibration.h"
 #include "system.h"
 
-#define NO_DISTANCE "not measured: no two CPUs of this machine are so far apart; order of a Zen 3 server"
+#define NO_DISTANCE                                                                                \
+	"not measured: no two CPUs of this machine are so far apart; order of a Zen 3 server"
 #define NO_NODE "not measured: no memory of this machine is so far away; order of a Zen 3 server"
 #define NO_CACHE "not told by the system; order of a Zen 3 core"
 #define NO_PAIR "not measured: needs two CPUs; order of Linux on a server"
@@ -43,12 +44,15 @@ static const struct {
 	[CLV_CAL_UPGRADE + CLV_DIST_NODE] = { "upgrade_ns.node", "ns", 110, NO_DISTANCE },
 	[CLV_CAL_UPGRADE + CLV_DIST_PACKAGE] = { "upgrade_ns.package", "ns", 150, NO_DISTANCE },
 	[CLV_CAL_UPGRADE + CLV_DIST_REMOTE] = { "upgrade_ns.remote", "ns", 200, NO_DISTANCE },
-	[CLV_CAL_INVALIDATE] = { "invalidate_ns", "ns", 2, "no probe: needs many sharers; a few "
-							   "cycles of the fabric each" },
-	[CLV_CAL_SHARE] = { "share_ns", "ns", 5, "no probe: needs many readers at once; a cache's "
-						 "cycles for a line" },
-	[CLV_CAL_HOME] = { "home_ns", "ns", 2, "no probe: needs many requesters; some requests a "
-					       "fabric's cycle" },
+	[CLV_CAL_INVALIDATE] = { "invalidate_ns", "ns", 2,
+				 "no probe: needs many sharers; a few "
+				 "cycles of the fabric each" },
+	[CLV_CAL_SHARE] = { "share_ns", "ns", 5,
+			    "no probe: needs many readers at once; a cache's "
+			    "cycles for a line" },
+	[CLV_CAL_HOME] = { "home_ns", "ns", 2,
+			   "no probe: needs many requesters; some requests a "
+			   "fabric's cycle" },
 	[CLV_CAL_BLOCK] = { "block_ns", "ns", 1, "nobody counted the blocks of the timed kernels" },
 	[CLV_CAL_ACCESS] = { "access_ns", "ns", 0.3,
 			     "nobody counted the accesses of the timed kernels" },
@@ -58,8 +62,9 @@ static const struct {
 	[CLV_CAL_PAUSE] = { "pause_ns", "ns", 15, "not measured: order of a Zen 3 core" },
 	[CLV_CAL_CLOCK] = { "clock_ns", "ns", 25, "not measured: order of a Zen 3 core" },
 	[CLV_CAL_OUTSTANDING] = { "outstanding", "", 16, "not measured: order of a Zen 3 core" },
-	[CLV_CAL_WINDOW] = { "window", "", 64, "no probe: a quarter of the 256 instructions that a "
-					       "Zen 3 core has in flight" },
+	[CLV_CAL_WINDOW] = { "window", "", 64,
+			     "no probe: a quarter of the 256 instructions that a "
+			     "Zen 3 core has in flight" },
 	[CLV_CAL_STORE_BUFFER] = { "store_buffer", "", 64, "no probe: as a Zen 3 core has" },
 	[CLV_CAL_SMT] = { "smt_percent", "%", 160, "not measured: no two CPUs share a core" },
 	[CLV_CAL_PARK] = { "park_ns", "ns", 1500, "not measured: order of Linux on a server" },
@@ -82,8 +87,11 @@ static void tell(struct clv_calibrated *parameter, uint64_t told)
 {
 	if (!told)
 		return;
-	*parameter = (struct clv_calibrated){
-		.value = (double)told, .low = (double)told, .high = (double)told, .measured = true,
+	*parameter = (struct clv_calibrated) {
+		.value = (double)told,
+		.low = (double)told,
+		.high = (double)told,
+		.measured = true,
 	};
 	snprintf(parameter->source, sizeof(parameter->source),
 		 "measured: as the system tells (hwloc), not timed");
@@ -91,7 +99,7 @@ static void tell(struct clv_calibrated *parameter, uint64_t told)
 
 void clv_calibration_assume(struct clv_calibration *calibration, const struct clv_system *machine)
 {
-	*calibration = (struct clv_calibration){ 0 };
+	*calibration = (struct clv_calibration) { 0 };
 	for (unsigned i = 0; i < CLV_CAL_PARAMETERS; i++) {
 		struct clv_calibrated *parameter = &calibration->parameter[i];
 		parameter->value = parameter->low = parameter->high = table[i].assumed;

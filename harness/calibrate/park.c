@@ -126,10 +126,12 @@ static void park_body(void *arg, unsigned worker)
 static int begin(struct parking *parking, struct clv_machine *machine, const unsigned *cpu,
 		 size_t columns, struct cleave_error *error)
 {
-	*parking = (struct parking){ .ended = 0 };
+	const struct cleave_env_options options = { .topology = machine->topology_source };
+
+	*parking = (struct parking) { .ended = 0 };
 	int status = clv_rounds_begin(&parking->rounds, columns, error);
 	if (!status)
-		status = cleave_env_open(&parking->env, NULL, error);
+		status = cleave_env_open(&parking->env, &options, error);
 	/* A handle is not bound to the thread that makes it, as long as one at a time uses it. */
 	for (unsigned i = 0; i < 2 && !status; i++) {
 		unsigned os = machine->topology->cpu[cpu[i]].os;
@@ -163,8 +165,8 @@ int clv_probe_wake(struct clv_machine *machine, unsigned a, unsigned b, uint64_t
 	if (!status)
 		status = clv_rounds_estimate(&parking.rounds, WAKE, -1, -1, &costs->wake);
 	if (!status)
-		status = clv_rounds_estimate(&parking.rounds, LATENCY, -1, -1,
-					     &costs->wake_latency);
+		status =
+			clv_rounds_estimate(&parking.rounds, LATENCY, -1, -1, &costs->wake_latency);
 	end(&parking);
 	return status;
 }

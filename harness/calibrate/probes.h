@@ -42,8 +42,8 @@ int clv_probe_pair(struct clv_machine *machine, unsigned a, unsigned b, uint64_t
 		   struct clv_pair_costs *costs, struct cleave_error *error);
 
 /*
- * `read` alone; each round's references are the rounds before and after it. 5 ms do: some hundred
- * rounds, and threads that come and go in 0.2 ms.
+ * `read` alone; each round's references are the rounds before and after it. 5 ms do: a hundred
+ * rounds or more. To start and bind the threads takes about as long again.
  */
 int clv_probe_pair_read(struct clv_machine *machine, unsigned a, unsigned b, uint64_t budget_ns,
 			struct clv_estimate *read, struct cleave_error *error);
@@ -76,12 +76,12 @@ int clv_probe_load(struct clv_machine *machine, unsigned cpu, unsigned home, siz
 /* ---- one CPU: core.c ---- */
 
 struct clv_core_costs {
-	struct clv_estimate atomic;	/* read-modify-write on one owned line, each after the last */
-	struct clv_estimate fence;	/* full, nothing to wait for */
-	struct clv_estimate pause;	/* clv_pause */
-	struct clv_estimate clock;	/* clv_now_ns */
+	struct clv_estimate atomic; /* read-modify-write on one owned line, each after the last */
+	struct clv_estimate fence;  /* full, nothing to wait for */
+	struct clv_estimate pause;  /* clv_pause */
+	struct clv_estimate clock;  /* clv_now_ns */
 	struct clv_estimate mispredict; /* of a branch: what it adds */
-	struct clv_estimate alloc;	/* clv_alloc of one line, of memory that was freed before */
+	struct clv_estimate alloc;	/* clv_alloc of one line, of memory freed before */
 };
 int clv_probe_core(struct clv_machine *machine, unsigned cpu, uint64_t budget_ns,
 		   struct clv_core_costs *costs, struct cleave_error *error);

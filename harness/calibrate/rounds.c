@@ -14,7 +14,7 @@ enum { CAPACITY = 1 << 15, LEAST = 9, CLOCK_ROUNDS = 64 };
 
 int clv_rounds_begin(struct clv_rounds *rounds, size_t columns, struct cleave_error *error)
 {
-	*rounds = (struct clv_rounds){
+	*rounds = (struct clv_rounds) {
 		.column = calloc(columns * CAPACITY, sizeof(double)),
 		.columns = columns,
 		.capacity = CAPACITY,

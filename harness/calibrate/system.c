@@ -58,7 +58,7 @@ static int export(hwloc_topology_t hw, struct clv_system *machine)
 int clv_system_read(struct clv_system *machine, unsigned cpu_os, struct cleave_error *error)
 {
 	hwloc_topology_t hw;
-	*machine = (struct clv_system){ .xml = NULL };
+	*machine = (struct clv_system) { .xml = NULL };
 	if (hwloc_topology_init(&hw))
 		return clv_error(error, -ENOMEM, "no memory: topology");
 	int status = hwloc_topology_load(hw) ? -EIO : 0;

@@ -15,7 +15,7 @@ struct clv_system_cache {
 
 struct clv_system {
 	struct clv_system_cache cache[3]; /* L1 (data), L2, L3 of the CPU asked for */
-	char *xml;			  /* its topology, as hwloc_topology_export_xml makes it */
+	char *xml;			  /* its topology, as hwloc exports it */
 	size_t xml_bytes;
 };
 

@@ -256,6 +256,7 @@ def old_files_are_replaced():
 @case
 def standard_output_that_cannot_be_written():
     commands = [["list", "locks"], ["list", "designs", "--json"], ["topo"], ["topo", "--json"],
+                ["calibrate", "--seconds", "0.05"],
                 ["--help"], ["run", "--help"], ["--version"],
                 ["run", "baseline", *SHORT, "--window-ms", "50"],
                 ["run", "baseline", *SHORT, "--window-ms", "50", "--json", "/dev/stdout"]]

@@ -138,7 +138,11 @@ Test(estimate, nothing_left)
 Test(estimate, pairs_count_the_same)
 {
 	struct clv_estimate part[4] = {
-		{ .value = { 30, 29, 31, 0.96 }, .low90 = 28, .high90 = 33, .rounds = 5, .dropped = 1 },
+		{ .value = { 30, 29, 31, 0.96 },
+		  .low90 = 28,
+		  .high90 = 33,
+		  .rounds = 5,
+		  .dropped = 1 },
 		{ .value = { 10, 9, 11, 0.96 }, .low90 = 8, .high90 = 12, .rounds = 500 },
 		{ .dropped = 7 },
 		{ .value = { 20, 19, 21, 0.96 }, .low90 = 18, .high90 = 22, .rounds = 50 },
@@ -162,7 +166,8 @@ Test(estimate, pairs_count_the_same)
 
 Test(nnls, exact)
 {
-	const double matrix[] = { 2, 1, 1, 3, 5, 5 }, right[] = { 2 * 1.5 + 0.25, 1.5 + 0.75, 8.75 };
+	const double matrix[] = { 2, 1, 1, 3, 5, 5 },
+		     right[] = { 2 * 1.5 + 0.25, 1.5 + 0.75, 8.75 };
 	double x[2];
 	cr_assert_eq(clv_nnls(matrix, right, 3, 2, x), 0);
 	cr_assert(fabs(x[0] - 1.5) < 1e-9 && fabs(x[1] - 0.25) < 1e-9, "%g %g", x[0], x[1]);
@@ -320,8 +325,8 @@ Test(calibration, distances)
 	struct clv_topology *topology;
 	struct cleave_error error;
 	/* 2 packages of 2 nodes of 2 L3s of 2 cores of 2 CPUs. */
-	cr_assert_eq(clv_topology_load(&topology, "pack:2 numa:2 l3:2 core:2 pu:2", &error), 0, "%s",
-		     error.text);
+	cr_assert_eq(clv_topology_load(&topology, "pack:2 numa:2 l3:2 core:2 pu:2", &error), 0,
+		     "%s", error.text);
 	cr_assert_eq(clv_calibration_distance(topology, 0, 1), CLV_DIST_CORE);
 	cr_assert_eq(clv_calibration_distance(topology, 0, 2), CLV_DIST_L3);
 	cr_assert_eq(clv_calibration_distance(topology, 0, 4), CLV_DIST_NODE);
@@ -334,14 +339,51 @@ Test(calibration, distances)
 
 /* struct clv_costs, in its order. */
 static const char *const expected_name[] = {
-	"l1_bytes", "l1_ways", "l2_bytes", "l2_ways", "l3_bytes", "l3_ways", "l1_ns", "l2_ns",
-	"l3_ns", "memory_ns.node", "memory_ns.package", "memory_ns.remote", "read_ns.core",
-	"read_ns.l3", "read_ns.node", "read_ns.package", "read_ns.remote", "write_ns.core",
-	"write_ns.l3", "write_ns.node", "write_ns.package", "write_ns.remote", "upgrade_ns.core",
-	"upgrade_ns.l3", "upgrade_ns.node", "upgrade_ns.package", "upgrade_ns.remote",
-	"invalidate_ns", "share_ns", "home_ns", "block_ns", "access_ns", "mispredict_ns",
-	"atomic_ns", "fence_ns", "pause_ns", "clock_ns", "outstanding", "window", "store_buffer",
-	"smt_percent", "park_ns", "wake_ns", "wake_latency_ns", "alloc_ns",
+	"l1_bytes",
+	"l1_ways",
+	"l2_bytes",
+	"l2_ways",
+	"l3_bytes",
+	"l3_ways",
+	"l1_ns",
+	"l2_ns",
+	"l3_ns",
+	"memory_ns.node",
+	"memory_ns.package",
+	"memory_ns.remote",
+	"read_ns.core",
+	"read_ns.l3",
+	"read_ns.node",
+	"read_ns.package",
+	"read_ns.remote",
+	"write_ns.core",
+	"write_ns.l3",
+	"write_ns.node",
+	"write_ns.package",
+	"write_ns.remote",
+	"upgrade_ns.core",
+	"upgrade_ns.l3",
+	"upgrade_ns.node",
+	"upgrade_ns.package",
+	"upgrade_ns.remote",
+	"invalidate_ns",
+	"share_ns",
+	"home_ns",
+	"block_ns",
+	"access_ns",
+	"mispredict_ns",
+	"atomic_ns",
+	"fence_ns",
+	"pause_ns",
+	"clock_ns",
+	"outstanding",
+	"window",
+	"store_buffer",
+	"smt_percent",
+	"park_ns",
+	"wake_ns",
+	"wake_latency_ns",
+	"alloc_ns",
 };
 enum { EXPECTED = sizeof(expected_name) / sizeof(expected_name[0]) };
 
@@ -445,7 +487,8 @@ Test(calibration, file_that_cannot_be_written)
 
 /* ---- all of it ---- */
 
-/* With small caches, so that it is soon done. Order holds among distances, whatever was measured. */
+/* With small caches, so that it is soon done. Order holds among distances, whatever was measured.
+ */
 Test(calibration, whole)
 {
 	static struct clv_calibration calibration;
@@ -478,4 +521,67 @@ Test(calibration, whole)
 	cr_assert_eq(calibration.parameter[CLV_CAL_BLOCK].measured, counted);
 	cr_assert_eq(calibration.parameter[CLV_CAL_ACCESS].measured, counted);
 	machine->close(machine);
+}
+
+/*
+ * A machine with every distance, whose CPUs are this one's first two in turn: all probes run, for
+ * all distances, though what they measure is the same pair.
+ */
+struct disguise {
+	struct clv_machine machine;
+	struct clv_machine *host;
+	unsigned singles, pairs;
+};
+
+static int run_disguised(struct clv_machine *machine, const struct clv_plan *plan,
+			 struct cleave_error *error)
+{
+	struct disguise *disguise = (struct disguise *)machine;
+	const unsigned cpu[] = { 0, 1 };
+	struct clv_plan real = *plan;
+
+	cr_assert(plan->threads == 1 || plan->threads == 2);
+	for (unsigned i = 0; i < plan->threads; i++)
+		cr_assert_lt(plan->cpu_index[i], machine->topology->cpus);
+	*(plan->threads == 1 ? &disguise->singles : &disguise->pairs) += 1;
+	if (plan->threads == 1 || plan->cpu_index[0] != plan->cpu_index[1])
+		real.cpu_index = cpu;
+	return disguise->host->run(disguise->host, &real, error);
+}
+
+Test(calibration, every_distance)
+{
+	static struct clv_calibration calibration;
+	static const char text[] = "pack:2 numa:2 l3:2 core:2 pu:2";
+	struct disguise disguise = { .host = open_host() };
+	struct clv_system told = { .cache = { { 1 << 15, 8 }, { 1 << 17, 8 }, { 1 << 20, 16 } } };
+	const struct clv_calibrate_options options = { .seconds = 0.1, .cpu_a = -1, .cpu_b = -1 };
+	struct cleave_error error;
+	struct clv_topology *topology;
+	unsigned dropped = 0;
+
+	if (disguise.host->topology->cpus < 2) {
+		disguise.host->close(disguise.host);
+		cr_skip_test("needs two CPUs");
+	}
+	cr_assert_eq(clv_topology_load(&topology, text, &error), 0, "%s", error.text);
+	disguise.machine = (struct clv_machine) { .topology = topology,
+						  .topology_source = text,
+						  .run = run_disguised };
+	cr_assert_eq(clv_calibrate(&calibration, &disguise.machine, &told, &options, &error), 0,
+		     "%s", error.text);
+	for (unsigned i = CLV_CAL_MEMORY; i < CLV_CAL_INVALIDATE; i++) {
+		const struct clv_calibrated *one = &calibration.parameter[i];
+		/* Measured, or all rounds were dropped; which was looked at is in the source. */
+		dropped += !one->measured;
+		cr_assert(one->measured || strstr(one->source, "the reference moved"), "%s: %s",
+			  clv_calibration_name(i), one->source);
+	}
+	cr_assert_lt(dropped, CLV_CAL_INVALIDATE - CLV_CAL_MEMORY, "a very busy machine");
+	cr_assert(calibration.parameter[CLV_CAL_SMT].measured ||
+		  strstr(calibration.parameter[CLV_CAL_SMT].source, "the reference moved"));
+	/* 16 pairs each of 16 siblings, 8 of one L3, 16 of one node, 16 and 16; two probes each. */
+	cr_assert_eq(disguise.pairs, 2 * (16 + 8 + 16 + 16 + 16) + 3, "%u", disguise.pairs);
+	clv_topology_free(topology);
+	disguise.host->close(disguise.host);
 }
