@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "../../lib/error.h"
@@ -174,31 +173,6 @@ static void set(struct run *run, unsigned index, const struct clv_estimate *esti
 		"measured: %s, median %.4g [%.4g, %.4g] of %zu rounds, middle 90 %% %.4g to %.4g%s",
 		text, parameter->value, parameter->low, parameter->high, estimate->rounds,
 		estimate->low90, estimate->high90, tail);
-}
-
-/* What is assumed of a distance is kept in order with what was measured of the others. */
-static void keep_order(struct clv_calibrated *first, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		struct clv_calibrated *one = &first[i];
-		if (one->measured)
-			continue;
-		double value = one->value;
-		for (unsigned j = 0; j < i; j++) {
-			if (first[j].value > value)
-				value = first[j].value;
-		}
-		for (unsigned j = i + 1; j < count; j++) {
-			if (first[j].measured && first[j].value < value)
-				value = first[j].value;
-		}
-		if (value == one->value)
-			continue;
-		one->value = one->low = one->high = value;
-		size_t length = strlen(one->source);
-		snprintf(one->source + length, sizeof(one->source) - length,
-			 ", moved to keep the order of distances");
-	}
 }
 
 /* ---- loads ---- */
@@ -509,9 +483,6 @@ int clv_calibrate(struct clv_calibration *calibration, struct clv_machine *machi
 		if (status)
 			return status;
 	}
-	keep_order(&calibration->parameter[CLV_CAL_MEMORY], CLV_DISTANCES - CLV_DIST_NODE);
-	keep_order(&calibration->parameter[CLV_CAL_READ], CLV_DISTANCES);
-	keep_order(&calibration->parameter[CLV_CAL_WRITE], CLV_DISTANCES);
-	keep_order(&calibration->parameter[CLV_CAL_UPGRADE], CLV_DISTANCES);
+	clv_calibration_order(calibration);
 	return 0;
 }

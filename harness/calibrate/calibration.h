@@ -84,6 +84,9 @@ enum clv_distance clv_calibration_distance(const struct clv_topology *topology, 
 /* Every parameter as it is without measuring, and the caches as the system tells. */
 void clv_calibration_assume(struct clv_calibration *calibration, const struct clv_system *machine);
 
+/* Move what is assumed of a distance to where it is in order with those that were measured. */
+void clv_calibration_order(struct clv_calibration *calibration);
+
 /*
  * Measure what can be. Returns: 0; negative errno with one line in error.
  */

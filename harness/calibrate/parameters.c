@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* The table of what is in a machine file, and what stands there when nothing could be measured. */
 #include <stdio.h>
+#include <string.h>
 
 #include "calibration.h"
 #include "system.h"
@@ -109,4 +110,37 @@ void clv_calibration_assume(struct clv_calibration *calibration, const struct cl
 		tell(&calibration->parameter[CLV_CAL_L1_BYTES + 2 * i], machine->cache[i].bytes);
 		tell(&calibration->parameter[CLV_CAL_L1_WAYS + 2 * i], machine->cache[i].ways);
 	}
+}
+
+static void keep_order(struct clv_calibrated *first, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct clv_calibrated *one = &first[i];
+		if (one->measured)
+			continue;
+		double value = one->value;
+		for (unsigned j = 0; j < i; j++) {
+			if (first[j].value > value)
+				value = first[j].value;
+		}
+		for (unsigned j = i + 1; j < count; j++) {
+			if (first[j].measured && first[j].value < value)
+				value = first[j].value;
+		}
+		if (value == one->value)
+			continue;
+		one->value = one->low = one->high = value;
+		size_t length = strlen(one->source);
+		snprintf(one->source + length, sizeof(one->source) - length,
+			 ", moved to keep the order of distances");
+	}
+}
+
+void clv_calibration_order(struct clv_calibration *calibration)
+{
+	struct clv_calibrated *first = calibration->parameter;
+	keep_order(first + CLV_CAL_MEMORY, CLV_DISTANCES - CLV_DIST_NODE);
+	keep_order(first + CLV_CAL_READ, CLV_DISTANCES);
+	keep_order(first + CLV_CAL_WRITE, CLV_DISTANCES);
+	keep_order(first + CLV_CAL_UPGRADE, CLV_DISTANCES);
 }

@@ -335,6 +335,38 @@ Test(calibration, distances)
 	clv_topology_free(topology);
 }
 
+/* What is measured stays; what is assumed is no nearer's less, and no farther's more. */
+Test(calibration, order_of_distances)
+{
+	static struct clv_calibration calibration;
+	static const struct clv_system told;
+	struct clv_calibrated *read = &calibration.parameter[CLV_CAL_READ];
+	struct clv_calibrated *upgrade = &calibration.parameter[CLV_CAL_UPGRADE];
+	const struct clv_calibrated *write = &calibration.parameter[CLV_CAL_WRITE];
+	const struct clv_calibrated *memory = &calibration.parameter[CLV_CAL_MEMORY];
+	const double assumed_write = (clv_calibration_assume(&calibration, &told), write[2].value);
+
+	read[CLV_DIST_L3].value = 170;
+	read[CLV_DIST_L3].measured = true;
+	upgrade[CLV_DIST_L3].value = 5;
+	upgrade[CLV_DIST_L3].measured = true;
+	calibration.parameter[CLV_CAL_MEMORY].value = 1000;
+	calibration.parameter[CLV_CAL_MEMORY].measured = true;
+	clv_calibration_order(&calibration);
+	cr_assert_eq(read[CLV_DIST_L3].value, 170);
+	cr_assert_eq(read[CLV_DIST_NODE].value, 170);
+	cr_assert_eq(read[CLV_DIST_PACKAGE].value, 170);
+	cr_assert(strstr(read[CLV_DIST_NODE].source, "keep the order"));
+	cr_assert(!read[CLV_DIST_NODE].measured);
+	cr_assert_gt(read[CLV_DIST_REMOTE].value, 170);
+	cr_assert_lt(read[CLV_DIST_CORE].value, 170);
+	cr_assert_eq(upgrade[CLV_DIST_CORE].value, 5);
+	cr_assert_gt(upgrade[CLV_DIST_NODE].value, 5);
+	cr_assert_eq(write[2].value, assumed_write);
+	cr_assert(!strstr(write[2].source, "keep the order"));
+	cr_assert(memory[1].value == 1000 && memory[2].value == 1000);
+}
+
 /* ---- the file ---- */
 
 /* struct clv_costs, in its order. */
