@@ -280,6 +280,27 @@ static int allow_dropped(int status)
 	return status == -EAGAIN ? 0 : status;
 }
 
+/*
+ * After a read by the other, does the writer have to fetch the line again, and has the reader it to
+ * itself? Else both have it. Of the two only one can be half of what it would cost or less.
+ */
+static void set_takes(struct run *run, unsigned d, const struct clv_estimate *all)
+{
+	const struct clv_estimate *read = &all[0], *upgrade = &all[2], *again = &all[4],
+				  *claim = &all[5];
+	struct clv_calibrated *takes = &run->calibration->parameter[CLV_CAL_TAKES + d];
+	if (!read->rounds || !upgrade->rounds || !again->rounds || !claim->rounds)
+		return;
+	takes->value = again->value.median > read->value.median / 2 &&
+		       claim->value.median < upgrade->value.median / 2;
+	takes->low = takes->high = takes->value;
+	takes->measured = true;
+	snprintf(takes->source, sizeof(takes->source),
+		 "measured: after the other's read, a read by the writer took %.1f ns, a write by the "
+		 "reader %.1f ns beyond an owned one; %s", again->value.median, claim->value.median,
+		 distance_name[d]);
+}
+
 static int combine_pairs(struct run *run, unsigned d, const struct clv_pair_costs *costs,
 			 const struct clv_estimate *ping)
 {
@@ -308,6 +329,7 @@ static int combine_pairs(struct run *run, unsigned d, const struct clv_pair_cost
 			set(run, first[i] + d, &all[i], "%s, %s, pairs %zu of %u", how[i],
 			    distance_name[d], all[i].sets, n);
 	}
+	set_takes(run, d, all);
 	run->calibration->owned[d] = all[3];
 	run->calibration->again[d] = all[4];
 	run->calibration->claim[d] = all[5];

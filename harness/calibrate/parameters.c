@@ -45,6 +45,11 @@ static const struct {
 	[CLV_CAL_UPGRADE + CLV_DIST_NODE] = { "upgrade_ns.node", "ns", 110, NO_DISTANCE },
 	[CLV_CAL_UPGRADE + CLV_DIST_PACKAGE] = { "upgrade_ns.package", "ns", 150, NO_DISTANCE },
 	[CLV_CAL_UPGRADE + CLV_DIST_REMOTE] = { "upgrade_ns.remote", "ns", 200, NO_DISTANCE },
+	[CLV_CAL_TAKES + CLV_DIST_CORE] = { "read_takes.core", "", 0, NO_DISTANCE },
+	[CLV_CAL_TAKES + CLV_DIST_L3] = { "read_takes.l3", "", 0, NO_DISTANCE },
+	[CLV_CAL_TAKES + CLV_DIST_NODE] = { "read_takes.node", "", 0, NO_DISTANCE },
+	[CLV_CAL_TAKES + CLV_DIST_PACKAGE] = { "read_takes.package", "", 0, NO_DISTANCE },
+	[CLV_CAL_TAKES + CLV_DIST_REMOTE] = { "read_takes.remote", "", 0, NO_DISTANCE },
 	[CLV_CAL_INVALIDATE] = { "invalidate_ns", "ns", 2,
 				 "no probe: needs many sharers; a few "
 				 "cycles of the fabric each" },

@@ -30,6 +30,7 @@
 /* A time that may be 0, one that may not, and a number of something. */
 #define TIME(name, member, what, max) { name, what, true, false, max, AT(member), "ns" }
 #define LASTS(name, member, what) { name, what, true, true, HARDWARE_NS, AT(member), "ns" }
+#define FLAG(name, member, what) { name, what, false, false, 1, AT(member), "0 or 1" }
 #define COUNT(name, what, max, unit) { #name, what, false, true, max, AT(name), unit }
 
 static const struct clv_parameter table[] = {
@@ -78,6 +79,16 @@ static const struct clv_parameter table[] = {
 	TIME("upgrade_ns.remote", upgrade_ps[CLV_DIST_REMOTE],
 	     "store or atomic with a copy; farthest other copy or home in another package",
 	     HARDWARE_NS),
+	FLAG("read_takes.core", read_takes[CLV_DIST_CORE],
+	     "does a load of a line that the SMT sibling modified take it away"),
+	FLAG("read_takes.l3", read_takes[CLV_DIST_L3],
+	     "the same, of a line modified in the same L3"),
+	FLAG("read_takes.node", read_takes[CLV_DIST_NODE],
+	     "the same; requester, owner and home in one node, other L3"),
+	FLAG("read_takes.package", read_takes[CLV_DIST_PACKAGE],
+	     "the same; the three in one package, not one node"),
+	FLAG("read_takes.remote", read_takes[CLV_DIST_REMOTE],
+	     "the same; the three not in one package"),
 	TIME("invalidate_ns", invalidate_ps,
 	     "each further cache that an invalidation reaches beyond the first", HARDWARE_NS),
 	TIME("share_ns", share_ps, "line busy with one of many that read it at once", HARDWARE_NS),
@@ -91,9 +102,9 @@ static const struct clv_parameter table[] = {
 	TIME("fence_ns", fence_ps, "full fence with nothing to wait for", HARDWARE_NS),
 	LASTS("pause_ns", pause_ps, "pause instruction of a waiting loop"),
 	LASTS("clock_ns", clock_ps, "reading of the time"),
-	COUNT(outstanding, "misses of a core in flight at once", 1024, "misses"),
-	COUNT(window, "accesses issued beyond one that is not done", 4096, "accesses"),
-	COUNT(store_buffer, "stores of a CPU not yet in L1", 1024, "entries"),
+	COUNT(outstanding, "misses of a core in flight at once", 64, "misses"),
+	COUNT(window, "accesses issued beyond one that is not done", 256, "accesses"),
+	COUNT(store_buffer, "stores of a CPU not yet in L1", 128, "entries"),
 	COUNT(smt_percent, "time that work takes beside a busy sibling; 100: as if alone", 1000,
 	      "percent"),
 	TIME("park_ns", park_ps, "thread that gives up its CPU", SYSTEM_NS),

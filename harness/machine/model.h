@@ -52,6 +52,11 @@ struct clv_costs {
 	 * there, 155 when the home is another node, 260 when that or either CPU is across sockets.
 	 */
 	uint64_t read_ps[CLV_DISTANCES], write_ps[CLV_DISTANCES], upgrade_ps[CLV_DISTANCES];
+	/*
+	 * 1: a dirty read at this distance takes the line away from who wrote it, so that a write by
+	 * the reader right after is free; 0: both keep a copy.
+	 */
+	uint64_t read_takes[CLV_DISTANCES];
 	/* Each further cache that an invalidation has to reach beyond the first. */
 	uint64_t invalidate_ps;
 	/* How long a line is busy serving one of many that read it at once. */

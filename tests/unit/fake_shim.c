@@ -319,6 +319,11 @@ void clv_pause(void)
 	switch_back(FAKE_PAUSED);
 }
 
+void clv_pause_bounded(void)
+{
+	clv_pause();
+}
+
 uint64_t clv_now_ns(void)
 {
 	fake_now_ns += fake_clock_ns;

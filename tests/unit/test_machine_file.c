@@ -246,7 +246,7 @@ Test(machine_file, not_json)
 	put_changed("{\n", "{\n// Naples\n");
 	expect_refused("line 2: string or '}' expected near '/'");
 	put_changed("without a miss\" }", "without a miss\" },");
-	expect_refused("line 98: string or '}' expected near '}'");
+	expect_refused("line 108: string or '}' expected near '}'");
 	put(path, whole, strlen(whole) / 2);
 	struct cleave_error error;
 	struct clv_model *model;
@@ -461,7 +461,9 @@ Test(machine_file, set_changes_that_one_alone)
 		double value = clv_model_get(model, parameter);
 		strcpy(before, model->digest);
 		cr_assert_eq(
-			clv_model_set(model, parameter->name, value * 2 + parameter->is_time, NULL),
+			clv_model_set(model, parameter->name,
+				      parameter->max == 1 ? 1 - value :
+							    value * 2 + parameter->is_time, NULL),
 			0, "%s", parameter->name);
 		cr_assert_str_neq(model->digest, before, "%s", parameter->name);
 		for (unsigned j = 0; (other = clv_parameter_at(j)); j++) {

@@ -255,7 +255,7 @@ unsigned clv_account_lines(struct clv_account_line *out, unsigned max)
 			continue;
 		all[at] = (struct clv_account_line){ "", cost[line].transfers, cost[line].far,
 						     cost[line].ps, 1 };
-		clv_arena_describe(line, clv_sim.line[line].words, all[at].name,
+		clv_arena_describe(line, clv_line_at(line)->words, all[at].name,
 				   sizeof(all[at].name));
 		at++;
 	}

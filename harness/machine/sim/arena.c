@@ -120,6 +120,12 @@ uint32_t clv_arena_lines(void)
 	return clv_line_of(next_page - 1) + 1;
 }
 
+uint32_t clv_arena_block_lines(void)
+{
+	size_t stacks = (size_t)clv_sim.cpus * STACK;
+	return (uint32_t)((size_t)(next_page - (char *)CLV_ARENA_BASE - stacks) >> CLV_LINE_SHIFT);
+}
+
 /* ---- homes ---- */
 
 uint16_t clv_arena_home(uint32_t line, const struct clv_vcpu *toucher)
@@ -215,7 +221,7 @@ static void name_lines(const void *block, size_t bytes, uint32_t name)
 	uint32_t first = clv_line_of(block);
 	size_t lines = (bytes + LINE - 1) / LINE;
 	for (size_t i = 0; first && i < lines; i++)
-		clv_sim.line[first + i].name = name;
+		clv_line_at(first + i)->name = name;
 }
 
 void *clv_sim_alloc(size_t bytes, size_t align, int node)
@@ -289,7 +295,7 @@ void clv_sim_name_allocations(const char *name, int index)
 
 const struct clv_arena_name *clv_arena_name_of(uint32_t line)
 {
-	uint32_t name = clv_sim.line[line].name;
+	uint32_t name = clv_line_at(line)->name;
 	return name ? &names[name] : NULL;
 }
 

@@ -2,10 +2,10 @@
 /*
  * What happens beyond an L1: private L2s, L3s, a directory at each line's home.
  *
- * Copies are kept by version: a tag of a cache holds line and version, and one of an older version
- * is no copy. So an invalidation of any number of sharers is one increment; that their caches still
- * hold the dead tag costs them a way until it is replaced, as an invalid line does in hardware
- * whose replacement does not prefer it.
+ * The directory's bitmap says who has a copy; caches' tags only say for how long. An invalidation of
+ * any number of sharers clears the bitmap; that their caches still hold the dead tag costs them a
+ * way until it is replaced, as an invalid line does in hardware whose replacement does not prefer
+ * it.
  *
  * A line is, by its directory entry,
  *   owned     by one core, exclusive and perhaps dirty. `sharers` is 1.
@@ -16,8 +16,7 @@
  * own L3 pass its home's directory, one every home_ps.
  *
  * Where a copy comes from: own L2; own L3; the owner's cache if it is dirty there; else the nearest
- * sharer or memory, whichever is nearer. L3s hold what their cores fetched (of versions still
- * valid), and what a core's L2 lost is found there; what an L3 has lost is in memory.
+ * sharer or memory, whichever is nearer. L3s hold what their cores fetched, and what a core's L2 lost is found there; what an L3 has lost is in memory.
  *
  * Source of the shape: AMD's and Intel's directory protocols as in Molka et al., ICPP 2015 (Haswell
  * EP) and the tables in docs/machines.md; what is left out is listed in docs/machine-model.md.
@@ -48,7 +47,7 @@ static bool make_caches(struct clv_cache **out, unsigned count, uint64_t bytes, 
 		power *= 2;
 	struct clv_cache *cache = calloc(count, sizeof(*cache));
 	size_t each = (size_t)power * ways;
-	uint64_t *tags = cache ? map_zeroed(each * count * sizeof(*tags)) : NULL;
+	uint32_t *tags = cache ? map_zeroed(each * count * sizeof(*tags)) : NULL;
 	if (!tags) {
 		free(cache);
 		return false;
@@ -63,42 +62,40 @@ static void drop_caches(struct clv_cache **cache, unsigned count)
 {
 	if (*cache)
 		munmap((*cache)->tag, (size_t)(*cache)->sets * (*cache)->ways * count *
-					      sizeof(uint64_t));
+					      sizeof(uint32_t));
 	free(*cache);
 	*cache = NULL;
 }
 
-static uint64_t *find(const struct clv_cache *cache, uint32_t line)
+static bool has(const struct clv_cache *cache, uint32_t line)
 {
-	uint64_t *set = clv_cache_set(cache, line);
+	const uint32_t *set = clv_cache_set(cache, line);
 	for (unsigned i = 0; i < cache->ways; i++) {
-		if (set[i] >> 32 == line)
-			return &set[i];
+		if (set[i] == line)
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
-static bool has(const struct clv_cache *cache, uint32_t line, uint32_t version)
+/* To the front; the last place's line leaves, unless this one is there already. */
+static void put(const struct clv_cache *cache, uint32_t line)
 {
-	const uint64_t *tag = find(cache, line);
-	return tag && (uint32_t)*tag == version;
-}
-
-/* To the front; the last place's line leaves, unless an older version of this one is there. */
-static void put(const struct clv_cache *cache, uint32_t line, uint32_t version)
-{
-	uint64_t *set = clv_cache_set(cache, line), *at = find(cache, line);
-	if (!at)
-		at = &set[cache->ways - 1];
-	memmove(set + 1, set, (size_t)(at - set) * sizeof(*set));
-	set[0] = (uint64_t)line << 32 | version;
+	uint32_t *set = clv_cache_set(cache, line), moved = line;
+	for (unsigned i = 0; i < cache->ways; i++) {
+		uint32_t here = set[i];
+		set[i] = moved;
+		if (here == line)
+			return;
+		moved = here;
+	}
 }
 
 /* ---- the directory ---- */
 
-static uint64_t *sharers_of(uint32_t line)
+static void drop_sharers(struct clv_line *at)
 {
-	return &clv_sim.share[(size_t)line * clv_sim.share_words];
+	memset(at->share, 0, clv_sim.share_words * sizeof(uint64_t));
+	at->sharers = 0;
 }
 
 static bool any(const uint64_t *set, const uint64_t *mask)
@@ -167,40 +164,70 @@ static enum clv_distance by_way_of(const struct clv_vcpu *cpu, unsigned home, un
 		      between_nodes(cpu->node, other_node));
 }
 
-/* Pass the home's directory. Returns: when. */
+/*
+ * Pass the home's directory, which works off its requests one every home_ps. They do not come in the
+ * order of their times (a load that depends on others is issued ahead of the clock), so what is
+ * kept is how much work there is, and not until when. Returns: when it has passed.
+ */
 static uint64_t pass_home(unsigned home, uint64_t start)
 {
-	start = clv_max(start, clv_sim.home_busy_ps[home]);
-	clv_sim.home_busy_ps[home] = start + clv_sim.costs.home_ps;
+	struct clv_home *at = &clv_sim.home[home];
+	if (start > at->seen_ps) {
+		uint64_t passed = start - at->seen_ps;
+		at->backlog_ps = at->backlog_ps > passed ? at->backlog_ps - passed : 0;
+		at->seen_ps = start;
+	}
+	start += at->backlog_ps;
+	at->backlog_ps += clv_sim.costs.home_ps;
 	return start;
 }
 
-static void fill_private(const struct clv_vcpu *cpu, uint32_t line, uint32_t version)
+static void fill_private(const struct clv_vcpu *cpu, uint32_t line)
 {
-	put(&clv_sim.l1[cpu->core], line, version);
-	put(&clv_sim.l2[cpu->core], line, version);
+	put(&clv_sim.l1[cpu->core], line);
+	put(&clv_sim.l2[cpu->core], line);
 }
 
-static void join(const struct clv_vcpu *cpu, struct clv_line *at, uint32_t line)
+/* Whose tags are about to be looked at. */
+static void prefetch(const struct clv_vcpu *cpu, uint32_t line)
 {
-	uint64_t *set = sharers_of(line), bit = UINT64_C(1) << (cpu->core % 64);
-	if (!(set[cpu->core / 64] & bit)) {
-		set[cpu->core / 64] |= bit;
+	__builtin_prefetch(clv_cache_set(&clv_sim.l2[cpu->core], line), 1);
+}
+
+static void join(const struct clv_vcpu *cpu, struct clv_line *at)
+{
+	if (!clv_line_has(at, cpu->core)) {
+		at->share[cpu->core / 64] |= UINT64_C(1) << (cpu->core % 64);
 		at->sharers++;
 	}
+}
+
+/* Who has a copy is in the bitmap: no other cache need be looked into. */
+static bool in_l2(const struct clv_line *at, uint32_t line, unsigned core)
+{
+	return clv_line_has(at, core) && has(&clv_sim.l2[core], line);
+}
+
+static bool in_l3(const struct clv_line *at, uint32_t line, unsigned l3)
+{
+	return at->sharers && any(at->share, mask_of(clv_sim.l3_mask, l3)) &&
+	       (!clv_sim.l3_may_overflow || has(&clv_sim.l3[l3], line));
+}
+
+static void fill_l3(uint32_t line, unsigned l3)
+{
+	if (clv_sim.l3_may_overflow)
+		put(&clv_sim.l3[l3], line);
 }
 
 /* Who owned it has it still, in some cache: true. What its L3 lost has gone to memory: false. */
 static bool owner_has(struct clv_line *at, uint32_t line)
 {
-	unsigned owner = at->owner - 1u;
-	if (has(&clv_sim.l2[owner], line, at->version) ||
-	    has(&clv_sim.l3[clv_sim.core_l3[owner]], line, at->version))
+	if (in_l3(at, line, clv_sim.core_l3[at->owner - 1]))
 		return true;
 	at->owner = 0;
 	at->dirty = false;
-	at->sharers = 0;
-	memset(sharers_of(line), 0, clv_sim.share_words * sizeof(uint64_t));
+	drop_sharers(at);
 	return false;
 }
 
@@ -225,8 +252,16 @@ static uint64_t read_dirty(struct clv_vcpu *cpu, struct clv_line *at, uint32_t l
 	}
 	uint64_t done = start + clv_sim.costs.read_ps[distance];
 	at->busy_ps = done;
-	at->owner = 0;
-	at->dirty = false;
+	if (clv_sim.costs.read_takes[distance] && at->writer) {
+		/* Straight from its writer, who has lost it; the next reader shares it. */
+		at->version++;
+		at->writer = 0;
+		drop_sharers(at);
+		at->owner = (uint16_t)(cpu->core + 1);
+	} else {
+		at->owner = 0;
+		at->dirty = false;
+	}
 	return account(cpu, CLV_LEVEL_READ, distance, line, asked, done);
 }
 
@@ -239,7 +274,7 @@ static uint64_t read_clean(struct clv_vcpu *cpu, struct clv_line *at, uint32_t l
 	enum clv_level level = CLV_LEVEL_MEMORY;
 	uint64_t cost = clv_sim.costs.memory_ps[distance];
 	if (at->sharers) {
-		enum clv_distance from = longer(nearest(cpu, sharers_of(line)), distance);
+		enum clv_distance from = longer(nearest(cpu, at->share), distance);
 		if (clv_sim.costs.read_ps[from] < cost) {
 			cost = clv_sim.costs.read_ps[from];
 			level = CLV_LEVEL_READ;
@@ -254,20 +289,20 @@ static uint64_t read_clean(struct clv_vcpu *cpu, struct clv_line *at, uint32_t l
 
 uint64_t clv_coherence_read(struct clv_vcpu *cpu, uint32_t line, unsigned word, uint64_t issue)
 {
-	struct clv_line *at = &clv_sim.line[line];
+	struct clv_line *at = clv_line_at(line);
 	uint64_t done, start = clv_max(issue, at->busy_ps);
-	if (has(&clv_sim.l2[cpu->core], line, at->version)) {
+	prefetch(cpu, line);
+	if (in_l2(at, line, cpu->core)) {
 		done = account(cpu, CLV_LEVEL_L2, CLV_DIST_CORE, line, issue,
 			       issue + clv_sim.costs.l2_ps);
-		put(&clv_sim.l1[cpu->core], line, at->version);
-		put(&clv_sim.l2[cpu->core], line, at->version);
+		fill_private(cpu, line);
 		return done;
 	}
 	at->words |= (uint8_t)(1u << word);
 	bool elsewhere = at->owner && at->owner != cpu->core + 1 && owner_has(at, line) && at->dirty;
 	if (elsewhere) {
 		done = read_dirty(cpu, at, line, issue, start);
-	} else if (has(&clv_sim.l3[cpu->l3], line, at->version)) {
+	} else if (in_l3(at, line, cpu->l3)) {
 		done = account(cpu, CLV_LEVEL_L3, CLV_DIST_CORE, line, issue,
 			       start + clv_sim.costs.l3_ps);
 		if (at->owner != cpu->core + 1)
@@ -277,9 +312,9 @@ uint64_t clv_coherence_read(struct clv_vcpu *cpu, uint32_t line, unsigned word, 
 			owner_has(at, line);
 		done = read_clean(cpu, at, line, issue, start);
 	}
-	join(cpu, at, line);
-	fill_private(cpu, line, at->version);
-	put(&clv_sim.l3[cpu->l3], line, at->version);
+	join(cpu, at);
+	fill_private(cpu, line);
+	fill_l3(line, cpu->l3);
 	return done;
 }
 
@@ -289,15 +324,16 @@ uint64_t clv_coherence_read(struct clv_vcpu *cpu, uint32_t line, unsigned word, 
 static uint64_t take(struct clv_vcpu *cpu, struct clv_line *at, uint32_t line, bool have,
 		     uint64_t asked, uint64_t start)
 {
-	uint64_t *set = sharers_of(line), bit = UINT64_C(1) << (cpu->core % 64);
-	unsigned mine = !!(set[cpu->core / 64] & bit);
+	uint64_t *set = at->share;
+	unsigned mine = clv_line_has(at, cpu->core);
 	unsigned others = at->sharers - mine;
 	unsigned home = clv_arena_home(line, cpu);
 	enum clv_distance to_home = between_nodes(cpu->node, home), distance = to_home;
 	enum clv_level level;
 	uint64_t cost;
 
-	set[cpu->core / 64] &= ~bit;
+	bool near = have || in_l3(at, line, cpu->l3);
+	set[cpu->core / 64] &= ~(UINT64_C(1) << (cpu->core % 64));
 	if (at->owner && at->owner != cpu->core + 1 && at->dirty) {
 		unsigned owner = at->owner - 1u;
 		level = CLV_LEVEL_WRITE;
@@ -305,7 +341,6 @@ static uint64_t take(struct clv_vcpu *cpu, struct clv_line *at, uint32_t line, b
 				   CLV_DIST_L3 : by_way_of(cpu, home, clv_sim.core_node[owner]);
 		cost = clv_sim.costs.write_ps[distance];
 	} else if (!others) {
-		bool near = have || has(&clv_sim.l3[cpu->l3], line, at->version);
 		level = near ? CLV_LEVEL_L3 : CLV_LEVEL_MEMORY;
 		cost = have ? 0 : near ? clv_sim.costs.l3_ps : clv_sim.costs.memory_ps[to_home];
 		if (near)
@@ -324,10 +359,11 @@ static uint64_t take(struct clv_vcpu *cpu, struct clv_line *at, uint32_t line, b
 
 uint64_t clv_coherence_write(struct clv_vcpu *cpu, uint32_t line, unsigned word, uint64_t issue)
 {
-	struct clv_line *at = &clv_sim.line[line];
-	bool have = clv_core_in_l1(cpu, line, at->version);
+	struct clv_line *at = clv_line_at(line);
+	prefetch(cpu, line);
+	bool have = clv_core_in_l1(cpu, line, at);
 	uint64_t done, start = clv_max(issue, at->busy_ps);
-	if (!have && has(&clv_sim.l2[cpu->core], line, at->version)) {
+	if (!have && in_l2(at, line, cpu->core)) {
 		have = true;
 		issue += clv_sim.costs.l2_ps;
 		start = clv_max(start, issue);
@@ -340,15 +376,14 @@ uint64_t clv_coherence_write(struct clv_vcpu *cpu, uint32_t line, unsigned word,
 		at->words |= (uint8_t)(1u << word);
 		done = take(cpu, at, line, have, issue, start);
 		at->version++;
-		memset(sharers_of(line), 0, clv_sim.share_words * sizeof(uint64_t));
-		at->sharers = 0;
+		drop_sharers(at);
 		at->writer = 0;
-		join(cpu, at, line);
+		join(cpu, at);
 		at->owner = (uint16_t)(cpu->core + 1);
 		at->busy_ps = done;
-		put(&clv_sim.l3[cpu->l3], line, at->version);
+		fill_l3(line, cpu->l3);
 	}
-	fill_private(cpu, line, at->version);
+	fill_private(cpu, line);
 	if (UNLIKELY(at->waiter))
 		clv_coherence_wake(at, done);
 	return done;
@@ -368,7 +403,7 @@ void clv_spin_unlink(struct clv_vcpu *cpu)
 		if (wait->prev)
 			wait_of(wait->prev)->next = wait->next;
 		else
-			clv_sim.line[wait->line].waiter = wait->next;
+			clv_line_at(wait->line)->waiter = wait->next;
 		if (wait->next)
 			wait_of(wait->next)->prev = wait->prev;
 	}
@@ -411,18 +446,19 @@ int clv_coherence_open(struct cleave_error *error)
 	const struct clv_costs *costs = &clv_sim.costs;
 	size_t words = (topology->cores + 63) / 64;
 	clv_sim.share_words = (unsigned)words;
-	clv_sim.line = map_zeroed(CLV_LINES * sizeof(*clv_sim.line));
-	clv_sim.share = map_zeroed(CLV_LINES * words * sizeof(uint64_t));
+	while ((size_t)1 << clv_sim.line_shift < sizeof(struct clv_line) + words * sizeof(uint64_t))
+		clv_sim.line_shift++;
+	clv_sim.directory = map_zeroed((size_t)CLV_LINES << clv_sim.line_shift);
 	clv_sim.core_node = calloc(topology->cores, sizeof(uint16_t));
 	clv_sim.core_l3 = calloc(topology->cores, sizeof(uint16_t));
 	clv_sim.core_package = calloc(topology->cores, sizeof(uint16_t));
 	clv_sim.node_package = calloc(topology->nodes, sizeof(uint16_t));
-	clv_sim.home_busy_ps = calloc(topology->nodes, sizeof(uint64_t));
+	clv_sim.home = calloc(topology->nodes, sizeof(*clv_sim.home));
 	clv_sim.l3_mask = calloc(topology->l3s * words, sizeof(uint64_t));
 	clv_sim.node_mask = calloc(topology->nodes * words, sizeof(uint64_t));
 	clv_sim.package_mask = calloc(topology->packages * words, sizeof(uint64_t));
-	bool ok = clv_sim.line && clv_sim.share && clv_sim.core_node && clv_sim.core_l3 &&
-		  clv_sim.core_package && clv_sim.node_package && clv_sim.home_busy_ps &&
+	bool ok = clv_sim.directory && clv_sim.core_node && clv_sim.core_l3 &&
+		  clv_sim.core_package && clv_sim.node_package && clv_sim.home &&
 		  clv_sim.l3_mask && clv_sim.node_mask && clv_sim.package_mask;
 	if (ok && clv_sim.charged)
 		ok = make_caches(&clv_sim.l1, topology->cores, costs->l1_bytes, costs->l1_ways) &&
@@ -434,20 +470,25 @@ int clv_coherence_open(struct cleave_error *error)
 	return 0;
 }
 
+/* More memory than half an L3 may not find room in one, by chance of addresses. */
+void clv_coherence_begin(void)
+{
+	clv_sim.l3_may_overflow = clv_sim.charged &&
+				  clv_arena_block_lines() > clv_sim.costs.l3_bytes / 2 / 64;
+}
+
 void clv_coherence_close(void)
 {
 	drop_caches(&clv_sim.l1, clv_sim.cores);
 	drop_caches(&clv_sim.l2, clv_sim.cores);
 	drop_caches(&clv_sim.l3, clv_sim.l3s);
-	if (clv_sim.line)
-		munmap(clv_sim.line, CLV_LINES * sizeof(*clv_sim.line));
-	if (clv_sim.share)
-		munmap(clv_sim.share, CLV_LINES * clv_sim.share_words * sizeof(uint64_t));
+	if (clv_sim.directory)
+		munmap(clv_sim.directory, (size_t)CLV_LINES << clv_sim.line_shift);
 	free(clv_sim.core_node);
 	free(clv_sim.core_l3);
 	free(clv_sim.core_package);
 	free(clv_sim.node_package);
-	free(clv_sim.home_busy_ps);
+	free(clv_sim.home);
 	free(clv_sim.l3_mask);
 	free(clv_sim.node_mask);
 	free(clv_sim.package_mask);

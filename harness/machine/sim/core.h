@@ -78,22 +78,24 @@ static inline void clv_core_note_read(struct clv_vcpu *cpu, uint32_t line, uint3
 
 /* ---- caches ---- */
 
-static inline uint64_t *clv_cache_set(const struct clv_cache *cache, uint32_t line)
+static inline uint32_t *clv_cache_set(const struct clv_cache *cache, uint32_t line)
 {
 	return &cache->tag[(size_t)(line & (cache->sets - 1)) * cache->ways];
 }
 
-/* Is this version of the line in the core's L1? */
-static inline bool clv_core_in_l1(struct clv_vcpu *cpu, uint32_t line, uint32_t version)
+/* Is the line, of which `at` is the entry, in the core's L1? */
+static inline bool clv_core_in_l1(struct clv_vcpu *cpu, uint32_t line, const struct clv_line *at)
 {
 	const struct clv_cache *l1 = &clv_sim.l1[cpu->core];
-	uint64_t *set = clv_cache_set(l1, line), want = (uint64_t)line << 32 | version;
-	if (LIKELY(set[0] == want))
+	uint32_t *set = clv_cache_set(l1, line);
+	if (UNLIKELY(!clv_line_has(at, cpu->core)))
+		return false;
+	if (LIKELY(set[0] == line))
 		return true;
 	for (unsigned i = 1; i < l1->ways; i++) {
-		if (set[i] == want) { /* one place on: nearly the least recently used leaves */
+		if (set[i] == line) { /* one place on: nearly the least recently used leaves */
 			set[i] = set[i - 1];
-			set[i - 1] = want;
+			set[i - 1] = line;
 			return true;
 		}
 	}
@@ -172,7 +174,7 @@ static inline void clv_core_load_free(struct clv_vcpu *cpu, const void *at)
 {
 	uint32_t index = clv_line_of(at);
 	if (index)
-		clv_core_note_read(cpu, index, clv_sim.line[index].stamp);
+		clv_core_note_read(cpu, index, clv_line_at(index)->stamp);
 }
 
 static inline void clv_core_load(struct clv_vcpu *cpu, const void *at, unsigned bytes)
@@ -190,11 +192,11 @@ static inline void clv_core_load(struct clv_vcpu *cpu, const void *at, unsigned 
 		cpu->clock += cpu->access_ps;
 		return;
 	}
-	struct clv_line *line = &clv_sim.line[index];
+	struct clv_line *line = clv_line_at(index);
 	uint64_t issue, done;
 	for (;;) {
 		if (LIKELY((cpu->last_line == index && cpu->last_version == line->version) ||
-			   clv_core_in_l1(cpu, index, line->version))) {
+			   clv_core_in_l1(cpu, index, line))) {
 			issue = clv_core_arrived(cpu, index, clv_core_depends(cpu, at));
 			done = issue + clv_sim.costs.l1_ps;
 			if (UNLIKELY(line->writer && line->writer != cpu->index + 1 &&
@@ -226,9 +228,9 @@ static inline void clv_core_load(struct clv_vcpu *cpu, const void *at, unsigned 
 static inline uint64_t clv_core_own(struct clv_vcpu *cpu, uint32_t index, const void *at,
 				    uint64_t issue)
 {
-	struct clv_line *line = &clv_sim.line[index];
+	struct clv_line *line = clv_line_at(index);
 	uint64_t done;
-	if (LIKELY(line->owner == cpu->core + 1 && clv_core_in_l1(cpu, index, line->version))) {
+	if (LIKELY(line->owner == cpu->core + 1 && clv_core_in_l1(cpu, index, line))) {
 		done = clv_core_arrived(cpu, index, issue);
 		if (UNLIKELY(line->writer && line->writer != cpu->index + 1))
 			done = clv_max(issue, line->busy_ps) +
@@ -249,13 +251,13 @@ static inline uint64_t clv_core_own(struct clv_vcpu *cpu, uint32_t index, const 
 /* The line is the core's own, and nobody watches it: no one can tell when it is written. */
 static inline bool clv_core_is_private(struct clv_vcpu *cpu, uint32_t index)
 {
-	const struct clv_line *line = &clv_sim.line[index];
+	const struct clv_line *line = clv_line_at(index);
 	return line->owner == cpu->core + 1 && !line->waiter;
 }
 
 static inline void clv_core_write_free(uint32_t index)
 {
-	struct clv_line *line = &clv_sim.line[index];
+	struct clv_line *line = clv_line_at(index);
 	if (!index)
 		return;
 	line->stamp++;
@@ -312,7 +314,7 @@ static inline void clv_core_atomic(struct clv_vcpu *cpu, const void *at)
 	clv_core_serialise(cpu);
 	clv_core_strict(cpu);
 	cpu->clock += cpu->access_ps;
-	struct clv_line *line = &clv_sim.line[index];
+	struct clv_line *line = clv_line_at(index);
 	uint64_t done = clv_core_own(cpu, index, at, cpu->clock) + clv_sim.costs.atomic_ps;
 	line->busy_ps = clv_max(line->busy_ps, done);
 	cpu->clock = cpu->last_done = cpu->loads_done = done;

@@ -402,6 +402,7 @@ int clv_sim_run(const struct clv_sim_run *run, struct cleave_error *error)
 	clv_sim.error = error;
 	clv_sim.tick_ps = run->tick ? run->tick_ps : CLV_NEVER;
 	failed_code = 0;
+	clv_coherence_begin();
 	begin(run);
 	clv_policy_begin();
 	struct clv_vcpu *next = pick(NULL, false);

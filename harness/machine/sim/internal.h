@@ -32,10 +32,13 @@
 #define CLV_STATIC_LINES UINT32_C(65536) /* 4 MiB of variables */
 #define CLV_LINES ((uint32_t)(CLV_ARENA_BYTES >> CLV_LINE_SHIFT) + CLV_STATIC_LINES)
 
-/* A cache line: where its copies are, and until when it is on its way. All 0: in memory alone. */
+/*
+ * A cache line: where its copies are, and until when it is on its way. All 0: in memory alone. An
+ * entry takes a power of two of bytes, one host cache line for up to 256 cores.
+ */
 struct clv_line {
 	uint64_t busy_ps;  /* no earlier can it move again */
-	uint32_t version;  /* of the copies: one with another version is none */
+	uint32_t version;  /* counts invalidations of copies */
 	uint32_t stamp;	   /* counts writes */
 	uint16_t owner;	   /* core that has it modified, or exclusive, + 1 */
 	uint16_t writer;   /* CPU that wrote last, + 1 */
@@ -44,12 +47,18 @@ struct clv_line {
 	uint32_t name;	   /* index in the arena's names */
 	uint8_t words;	   /* which of its 8 words were missed on */
 	bool dirty;	   /* the owner has written it */
+	uint64_t share[];  /* [share_words]: the cores counted in `sharers` */
 };
 
-/* By tag: line << 32 | version. */
+/* A node's directory: its requests not worked off yet, when it was last asked. */
+struct clv_home {
+	uint64_t seen_ps, backlog_ps;
+};
+
+/* A tag is a line's number. It is a copy if the directory has the core among the line's sharers. */
 struct clv_cache {
 	uint32_t sets, ways;
-	uint64_t *tag; /* [sets * ways], the newest first, more or less */
+	uint32_t *tag; /* [sets * ways], the newest first, more or less */
 };
 
 enum { CLV_SPIN_LINES = 6 };
@@ -133,9 +142,10 @@ struct clv_sim {
 	const struct clv_topology *topology;
 	bool open, charged;
 
-	struct clv_line *line;	/* [CLV_LINES] */
-	uint64_t *share;	/* [CLV_LINES][share_words]: cores with a copy */
+	char *directory;	/* [CLV_LINES] of struct clv_line, each 1 << line_shift bytes */
+	unsigned line_shift;
 	unsigned share_words;
+	bool l3_may_overflow;	/* is there more memory than an L3 holds? Else L3s forget nothing */
 	int16_t *home_of_page;	/* arena: node index + 1; 0: not yet */
 
 	unsigned cpus, cores, l3s, nodes;
@@ -145,7 +155,7 @@ struct clv_sim {
 	uint16_t *core_node, *core_l3, *core_package; /* [cores] */
 	uint16_t *node_package;			      /* [nodes] */
 	uint64_t *l3_mask, *node_mask, *package_mask; /* [][share_words] */
-	uint64_t *home_busy_ps; /* [nodes] */
+	struct clv_home *home;	/* [nodes] */
 
 	struct clv_vcpu **heap;
 	unsigned heap_count;
@@ -194,6 +204,8 @@ struct clv_vcpu *clv_policy_next(struct clv_vcpu *self, bool self_can);
 
 /* ---- coherence.c ---- */
 int clv_coherence_open(struct cleave_error *error);
+/* Bodies are about to run. */
+void clv_coherence_begin(void);
 void clv_coherence_close(void);
 /* The line is not in the core's L1. Returns: when the load is done. */
 uint64_t clv_coherence_read(struct clv_vcpu *cpu, uint32_t line, unsigned word, uint64_t issue_ps);
@@ -207,8 +219,9 @@ void clv_spin_unlink(struct clv_vcpu *cpu);
 int clv_arena_open(struct cleave_error *error);
 void clv_arena_close(void);
 char *clv_arena_stack(unsigned cpu, size_t *bytes); /* the top, and how much below it */
-/* One more than the last line that can have been used. */
+/* One more than the last line that can have been used; and how many that are blocks' can be. */
 uint32_t clv_arena_lines(void);
+uint32_t clv_arena_block_lines(void);
 uint16_t clv_arena_home(uint32_t line, const struct clv_vcpu *toucher); /* node index */
 void clv_sim_name(const void *block, size_t bytes, size_t stride_bytes, const char *name, int index,
 		  const struct cleave_field *fields);
@@ -233,6 +246,16 @@ const struct clv_arena_name *clv_arena_name_of(uint32_t line); /* NULL: none */
 void clv_fiber_make(struct clv_vcpu *cpu, char *stack_top, size_t bytes, void (*entry)(void));
 /* Save where we are in *from and go on with `to`, or in *main for NULL. */
 void clv_fiber_switch(void **from, struct clv_vcpu *to, void *main);
+
+static inline struct clv_line *clv_line_at(uint32_t line)
+{
+	return (struct clv_line *)(void *)(clv_sim.directory + ((size_t)line << clv_sim.line_shift));
+}
+
+static inline bool clv_line_has(const struct clv_line *line, unsigned core)
+{
+	return line->share[core / 64] >> (core % 64) & 1;
+}
 
 static inline uint32_t clv_line_of(const void *at)
 {

@@ -33,7 +33,7 @@ static bool nothing_new(const struct clv_vcpu *cpu)
 	if (!cpu->reads || cpu->reads > CLV_SPIN_LINES || cpu->wrote || cpu->bounded)
 		return false;
 	for (unsigned i = 0; i < cpu->reads; i++) {
-		if (clv_sim.line[cpu->read_line[i]].stamp != cpu->read_stamp[i])
+		if (clv_line_at(cpu->read_line[i])->stamp != cpu->read_stamp[i])
 			return false;
 	}
 	return true;
@@ -43,7 +43,7 @@ static void spin(struct clv_vcpu *cpu)
 {
 	unsigned id = cpu->index * 8 + 1;
 	for (unsigned i = 0; i < cpu->reads; i++) {
-		struct clv_line *line = &clv_sim.line[cpu->read_line[i]];
+		struct clv_line *line = clv_line_at(cpu->read_line[i]);
 		cpu->wait[i] = (struct clv_wait){ cpu->read_line[i], 0, line->waiter };
 		if (line->waiter)
 			clv_sim.cpu[(line->waiter - 1) / 8].wait[(line->waiter - 1) % 8].prev =
