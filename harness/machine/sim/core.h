@@ -127,10 +127,10 @@ static inline void clv_core_loaded(struct clv_vcpu *cpu, const void *at, unsigne
 	unsigned window = (unsigned)clv_sim.costs.window;
 	uint64_t *slot = &cpu->window_done[cpu->loads];
 	cpu->loads = cpu->loads + 1 == window ? 0 : cpu->loads + 1;
+	/* The one that leaves the window, with `window` of them behind it. */
+	if (UNLIKELY(*slot > cpu->clock))
+		cpu->clock = *slot;
 	*slot = done;
-	/* The one that leaves the window. */
-	if (UNLIKELY(cpu->window_done[cpu->loads] > cpu->clock))
-		cpu->clock = cpu->window_done[cpu->loads];
 	if (bytes == 8 && !((uintptr_t)at & 7)) {
 		uint64_t value = *(const uint64_t *)at;
 		if (value - CLV_ARENA_BASE < CLV_ARENA_BYTES) {
@@ -277,6 +277,9 @@ static inline void clv_core_store(struct clv_vcpu *cpu, const void *at)
 		clv_core_write_free(index);
 		return;
 	}
+	/* Until there is an entry in the buffer. */
+	if (UNLIKELY(cpu->store_done[cpu->stores] > cpu->clock))
+		cpu->clock = cpu->store_done[cpu->stores];
 	if (!clv_core_is_private(cpu, index))
 		clv_core_strict(cpu);
 	cpu->clock += cpu->access_ps;
@@ -287,8 +290,6 @@ static inline void clv_core_store(struct clv_vcpu *cpu, const void *at)
 	unsigned entries = (unsigned)clv_sim.costs.store_buffer;
 	cpu->store_done[cpu->stores] = done;
 	cpu->stores = cpu->stores + 1 == entries ? 0 : cpu->stores + 1;
-	if (UNLIKELY(cpu->store_done[cpu->stores] > cpu->clock))
-		cpu->clock = cpu->store_done[cpu->stores];
 }
 
 /* ---- what waits for all ---- */
