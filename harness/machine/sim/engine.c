@@ -436,6 +436,14 @@ static void make_cpus(const struct clv_topology *topology)
 	}
 }
 
+/* A CPU's rings are as long as they are. */
+static bool costs_fit(const struct clv_costs *costs)
+{
+	return costs && costs->window && costs->window <= CLV_WINDOW_MAX && costs->outstanding &&
+	       costs->outstanding <= CLV_MISSES_MAX && costs->store_buffer &&
+	       costs->store_buffer <= CLV_STORES_MAX;
+}
+
 int clv_sim_open(const struct clv_sim_config *config, struct cleave_error *error)
 {
 	const struct clv_topology *topology = config->topology;
@@ -444,6 +452,10 @@ int clv_sim_open(const struct clv_sim_config *config, struct cleave_error *error
 	if (topology->cpus > CPUS_MAX)
 		return clv_error(error, -EINVAL, "simulated machine: more than %d CPUs: %u",
 				 CPUS_MAX, topology->cpus);
+	if (config->policy == CLV_POLICY_CLOCK && !costs_fit(config->costs))
+		return clv_error(error, -EINVAL, "simulated machine: window, outstanding and "
+						 "store_buffer must be 1 to %d, %d and %d",
+				 CLV_WINDOW_MAX, CLV_MISSES_MAX, CLV_STORES_MAX);
 	memset(&clv_sim, 0, sizeof(clv_sim));
 	clv_sim.config = *config;
 	clv_sim.topology = topology;
