@@ -385,7 +385,7 @@ uint64_t clv_coherence_write(struct clv_vcpu *cpu, uint32_t line, unsigned word,
 	}
 	fill_private(cpu, line);
 	if (UNLIKELY(at->waiter))
-		clv_coherence_wake(at, done);
+		clv_coherence_wake(at, issue);
 	return done;
 }
 

@@ -236,7 +236,7 @@ static inline uint64_t clv_core_own(struct clv_vcpu *cpu, uint32_t index, const 
 			done = clv_max(issue, line->busy_ps) +
 			       clv_sim.costs.write_ps[CLV_DIST_CORE];
 		if (UNLIKELY(line->waiter))
-			clv_coherence_wake(line, done);
+			clv_coherence_wake(line, issue);
 	} else {
 		issue = clv_core_missed(cpu, issue);
 		done = clv_coherence_write(cpu, index, ((uintptr_t)at >> 3) & 7, issue);

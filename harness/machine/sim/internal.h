@@ -120,6 +120,8 @@ struct clv_vcpu {
 	uint8_t waits;	   /* of wait[] that are linked */
 	uint32_t read_line[CLV_SPIN_LINES], read_stamp[CLV_SPIN_LINES];
 	struct clv_wait wait[CLV_SPIN_LINES];
+	uint8_t quiet_reads;  /* the last turn saw nothing new in so many lines, of which this */
+	uint32_t quiet_line;
 	uint64_t paused_ps, period_ps; /* when last, and how long a turn took */
 	uint64_t timeouts;
 	uint64_t key;	   /* in the heap: ps << 10 | index */
@@ -211,7 +213,7 @@ void clv_coherence_close(void);
 uint64_t clv_coherence_read(struct clv_vcpu *cpu, uint32_t line, unsigned word, uint64_t issue_ps);
 /* The line is not owned by the core, in L1. Returns: when it is. */
 uint64_t clv_coherence_write(struct clv_vcpu *cpu, uint32_t line, unsigned word, uint64_t issue_ps);
-/* Someone writes a line that others spin on; they see it at `at_ps`. */
+/* Someone asks for a line that others spin on: they miss it from at_ps on. */
 void clv_coherence_wake(struct clv_line *line, uint64_t at_ps);
 void clv_spin_unlink(struct clv_vcpu *cpu);
 
