@@ -207,7 +207,7 @@ void clv_engine_wait(enum clv_vcpu_state state, uint64_t until_ps)
 	struct clv_vcpu *self = clv_sim_current;
 	self->state = state;
 	self->woken = false;
-	self->timed = until_ps != CLV_NEVER;
+	self->timed = until_ps <= CLV_NEVER >> KEY_BITS; /* else in five hours and more: never */
 	clv_engine_activity(self);
 	if (self->timed)
 		insert(self, until_ps);
