@@ -27,6 +27,8 @@ void clv_predictor_reset(void);
 /* Bodies begin within it, at random: copies of a program do not start in step. */
 #define START_WITHIN_PS UINT64_C(20000000)
 
+#define STEP_AT_LEAST_PS UINT64_C(1000000)
+
 enum { KEY_BITS = 10, CPUS_MAX = 1 << KEY_BITS };
 
 uint64_t clv_engine_random(void)
@@ -120,6 +122,8 @@ static void set_limit(void)
 		lower_limit(clv_sim.heap[0]->key >> KEY_BITS);
 	if (clv_sim.tick_ps != CLV_NEVER)
 		lower_limit(clv_sim.tick_ps);
+	if (clv_sim.config.steps_max) /* also a CPU with nobody beside it takes steps */
+		lower_limit(clv_sim_current->clock + STEP_AT_LEAST_PS);
 }
 
 /* ---- switching ---- */

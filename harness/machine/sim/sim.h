@@ -36,7 +36,8 @@ struct clv_sim_config {
 	uint64_t run_ahead_ps;
 	unsigned changes;	/* PCT: priority changes, d - 1 */
 	uint64_t steps;		/* PCT: about how many accesses a schedule has */
-	uint64_t steps_max;	/* more accesses than that is a livelock; 0: no limit */
+	/* More steps than that is a livelock; 0: no limit. A step: looking who runs next. */
+	uint64_t steps_max;
 	bool may_spin_bare;	/* do not look for loops that spin without pausing */
 	bool timeline;		/* record lock ownership */
 };
