@@ -288,7 +288,7 @@ static inline void clv_core_store(struct clv_vcpu *cpu, const void *at)
 	done = clv_max(done, cpu->stores_done + clv_sim.costs.access_ps);
 	cpu->stores_done = done;
 	/* Until then nobody else can have it. */
-	struct clv_line *line = &clv_sim.line[index];
+	struct clv_line *line = clv_line_at(index);
 	line->busy_ps = clv_max(line->busy_ps, done);
 	unsigned entries = (unsigned)clv_sim.costs.store_buffer;
 	cpu->store_done[cpu->stores] = done;
