@@ -37,6 +37,7 @@ struct watch {
 	unsigned batches;
 	uint64_t ops[BATCHES_MAX + 1]; /* done at the end of each, [0] at the window's begin */
 	uint64_t execs_before; /* of the slowest worker */
+	uint64_t accesses_before;
 	struct clv_simulated_report *report;
 	bool over;
 };
@@ -98,6 +99,8 @@ static void close_window(struct watch *watch, uint64_t now_ps, bool is_short)
 	report->is_short = is_short;
 	report->half_width = half_width(watch);
 	report->virtual_ps = now_ps - watch->begin_ps;
+	report->window_ops = watch->ops[watch->batches] - watch->ops[0];
+	report->window_accesses = accesses() - watch->accesses_before;
 	watch->over = true;
 }
 
@@ -145,6 +148,7 @@ static uint64_t look(void *arg, uint64_t now_ps)
 		watch->begin_ps = now_ps;
 		watch->ops[0] = progress.ops + progress.walks;
 		watch->execs_before = progress.least_execs;
+		watch->accesses_before = used;
 		clv_account_begin(now_ps);
 		__atomic_store_n(watch->plan->phase, CLV_PHASE_MEASURE, __ATOMIC_RELAXED);
 		return now_ps + watch->batch_ps;

@@ -26,7 +26,8 @@ struct clv_simulated_report {
 	bool is_short;
 	double half_width;     /* of the 95 % interval, over the mean; < 0: too few batches */
 	uint64_t virtual_ps;   /* the window */
-	uint64_t accesses, blocks, switches;
+	uint64_t window_ops, window_accesses; /* in it, of all threads; walks are operations here */
+	uint64_t accesses, blocks, switches;  /* of all the run */
 	struct clv_account account;
 	unsigned lines;
 	struct clv_account_line line[CLV_REPORT_LINES];

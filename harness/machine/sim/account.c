@@ -137,6 +137,7 @@ static void got(struct clv_vcpu *cpu, struct lock *lock, bool shared)
 	if (shared)
 		return;
 	account.handover_ps += now - free_ps;
+	account.wait_ps += free_ps - asked;
 	clv_histogram_add(&account.handover_ns, (now - free_ps) / 1000);
 	clv_histogram_add(&account.wait_ns, (free_ps - asked) / 1000);
 }

@@ -42,7 +42,7 @@ struct clv_account {
 	uint64_t acquisitions, contended, shared;
 	/* Of exclusive acquisitions: from free (or ask) to got; from got to free. */
 	struct clv_histogram handover_ns, hold_ns, wait_ns;
-	uint64_t handover_ps, hold_ps;
+	uint64_t handover_ps, hold_ps, wait_ps; /* their sums */
 	/* [inside a lock?]: how many, and their latencies, which may overlap. */
 	uint64_t count[2][CLV_LEVELS][CLV_DISTANCES], ps[2][CLV_LEVELS][CLV_DISTANCES];
 	uint64_t accesses[2];
