@@ -4,28 +4,29 @@
  */
 #define _GNU_SOURCE /* strsep */
 #include <errno.h>
-#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../lib/design.h"
 #include "../lib/error.h"
-#include "atomic_file.h"
 #include "cli.h"
 #include "commands.h"
 #include "designs.h"
+#include "pool.h"
 #include "report.h"
+#include "run_files.h"
 #include "workloads/schedule.h"
 
-enum { THREAD_COUNTS = 64, THINK_COUNTS = 16, THREADS_MAX = 4096, REPETITIONS_MAX = 1000 };
+enum { THREAD_COUNTS = 64, THINK_COUNTS = 16, THREADS_MAX = 4096, REPETITIONS_MAX = 1000,
+       JOBS_MAX = 4096, CHANGES = 64 };
 
 struct arguments {
 	char **design;
 	unsigned designs;
-	const char *workload, *machine, *placement, *json;
+	const char *workload, *machine, *placement, *json, *timeline;
 	unsigned threads[THREAD_COUNTS];
 	size_t thread_counts;
 	int64_t think_ns[THINK_COUNTS];
@@ -33,14 +34,26 @@ struct arguments {
 	uint64_t seed, population, other_lock_ns, window_ms, warm_ms;
 	unsigned repetitions, sample_every;
 	double walks, migrate;
-	bool oversubscribe, quiet;
+	bool oversubscribe, quiet, lines;
+	/* Of a simulated machine. */
+	uint64_t budget_millions, run_ahead_ns;
+	unsigned jobs; /* 0: not given */
+	bool run_ahead_given;
+	struct clv_change change[CHANGES];
+	unsigned changes;
 };
 
 enum {
 	KEY_WORKLOAD = 256, KEY_MACHINE, KEY_THREADS, KEY_PLACE, KEY_SEED, KEY_REPETITIONS,
 	KEY_THINK, KEY_POPULATION, KEY_WALKS, KEY_OTHER_LOCK, KEY_MIGRATE, KEY_OVERSUBSCRIBE,
-	KEY_JSON, KEY_WINDOW, KEY_WARM, KEY_SAMPLE, KEY_QUIET,
+	KEY_JSON, KEY_WINDOW, KEY_WARM, KEY_SAMPLE, KEY_QUIET, KEY_JOBS, KEY_BUDGET, KEY_TIMELINE,
+	KEY_SET, KEY_RUN_AHEAD, KEY_LINES,
 };
+
+/* Where it was not given: what a real and what a simulated machine need for a good figure. */
+enum { HOST_REPETITIONS = 10, HOST_WARM_MS = 50, HOST_WINDOW_MS = 200 };
+enum { SIMULATED_REPETITIONS = 3, SIMULATED_WARM_MS = 1, SIMULATED_WINDOW_MS = 20 };
+#define NOT_GIVEN UINT64_MAX
 
 static const struct argp_option option[] = {
 	{ "workload", KEY_WORKLOAD, "W", 0, "see cleave list workloads, or a file with a schedule "
@@ -50,7 +63,8 @@ static const struct argp_option option[] = {
 	{ "threads", KEY_THREADS, "N[,N...]", 0, "one thread a CPU (1)", 0 },
 	{ "place", KEY_PLACE, "P", 0, "see cleave list placements (cores-first)", 0 },
 	{ "seed", KEY_SEED, "S", 0, "repetition r runs with seed S + r (1)", 0 },
-	{ "repetitions", KEY_REPETITIONS, "R", 0, "of each point, interleaved over all (10)", 0 },
+	{ "repetitions", KEY_REPETITIONS, "R", 0, "of each point, interleaved over all (10; "
+							  "simulated: 3)", 0 },
 	{ "think-ns", KEY_THINK, "T[,T...]", 0, "exec: scale the schedule's gaps to this mean; or the "
 						"word recorded (recorded)", 0 },
 	{ "population", KEY_POPULATION, "P", 0, "intervals at rest; exec: libc's (6000)", 0 },
@@ -61,13 +75,27 @@ static const struct argp_option option[] = {
 					      "another CPU (0)", 0 },
 	{ "oversubscribe", KEY_OVERSUBSCRIBE, NULL, 0, "allow more spinning threads than CPUs; "
 						       "labelled, never ranked", 0 },
-	{ "window-ms", KEY_WINDOW, "T", 0, "measured time of a repetition (200)", 0 },
-	{ "warm-up-ms", KEY_WARM, "T", 0, "before it (50)", 0 },
+	{ "window-ms", KEY_WINDOW, "T", 0, "measured time of a repetition (200; simulated: "
+					       "20, and on until the figure is good)", 0 },
+	{ "warm-up-ms", KEY_WARM, "T", 0, "before it (50; simulated: 1)", 0 },
 	{ "sample", KEY_SAMPLE, "N", 0, "time one of N batches; 0: none (64)", 0 },
 	{ "json", KEY_JSON, "FILE", 0, "write the results, and beside them Google Benchmark's own "
 				       "JSON as FILE with .gbench.json for .json; to /dev/stdout, "
 				       "it takes the place of the table", 0 },
 	{ "quiet", KEY_QUIET, NULL, 0, "no progress", 0 },
+	{ NULL, 0, NULL, 0, "Of a simulated machine:", 1 },
+	{ "set", KEY_SET, "PARAM=VALUE", 0, "change a parameter of the machine; see cleave list "
+					    "parameters", 1 },
+	{ "jobs", KEY_JOBS, "N", 0, "runs at once, each in a process (one a CPU of this machine)",
+	  1 },
+	{ "budget", KEY_BUDGET, "N", 0, "million memory accesses a run may take, else it is labelled "
+					"short (600)", 1 },
+	{ "run-ahead-ns", KEY_RUN_AHEAD, "T", 0, "how far a CPU's hits may be ahead of the others "
+						 "(100)", 1 },
+	{ "timeline", KEY_TIMELINE, "FILE", 0, "of the last repetition of the one point: who had "
+					       "which lock when; Trace Event JSON", 1 },
+	{ "lines", KEY_LINES, NULL, 0, "show each point's costliest cache lines (a single point's "
+				       "always are)", 1 },
 	{ 0 },
 };
 
@@ -104,6 +132,35 @@ static error_t parse_think(struct arguments *a, char *list)
 		if (code)
 			return code;
 	}
+	return 0;
+}
+
+/* "read_ns.remote=300": only the machine knows if there is such a parameter. */
+static error_t add_change(struct arguments *a, char *word)
+{
+	char *value = strchr(word, '=');
+	struct clv_change *change = &a->change[a->changes];
+	if (!value || value == word) {
+		clv_cli_error("not PARAM=VALUE: --set %s", word);
+		return CLV_CLI_REPORTED;
+	}
+	for (unsigned i = 0; i < a->changes; i++) {
+		const char *other = a->change[i].parameter;
+		if (strlen(other) == (size_t)(value - word) && !strncmp(other, word, strlen(other))) {
+			clv_cli_error("parameter twice: --set %s", word);
+			return CLV_CLI_REPORTED;
+		}
+	}
+	if (a->changes == CHANGES) {
+		clv_cli_error("too many parameters: --set: at most %d", CHANGES);
+		return CLV_CLI_REPORTED;
+	}
+	int code = clv_cli_fraction("--set", value + 1, 0, 1e12, &change->value);
+	if (code)
+		return code;
+	*value = '\0';
+	change->parameter = word;
+	a->changes++;
 	return 0;
 }
 
@@ -155,6 +212,25 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_QUIET:
 		a->quiet = true;
+		return 0;
+	case KEY_JOBS:
+		return clv_cli_unsigned("--jobs", arg, 1, JOBS_MAX, &a->jobs);
+	case KEY_BUDGET:
+		return clv_cli_u64("--budget", arg, 1, 1000000000, &a->budget_millions);
+	case KEY_RUN_AHEAD:
+		a->run_ahead_given = true;
+		return clv_cli_u64("--run-ahead-ns", arg, 0, 1000000, &a->run_ahead_ns);
+	case KEY_SET:
+		return add_change(a, arg);
+	case KEY_TIMELINE:
+		if (!*arg) {
+			clv_cli_error("no file name: --timeline");
+			return CLV_CLI_REPORTED;
+		}
+		a->timeline = arg;
+		return 0;
+	case KEY_LINES:
+		a->lines = true;
 		return 0;
 	case ARGP_KEY_ARGS:
 		a->design = state->argv + state->next;
@@ -293,90 +369,26 @@ static int make_points(struct session *session)
 
 static bool show_progress;
 
-static void progress(const struct clv_point *point, unsigned done, unsigned all)
+/* "about 2 min left", or nothing where nothing is known. */
+static void format_left(char *out, size_t bytes, double left_s)
 {
-	if (show_progress)
-		fprintf(stderr, "\r\033[K%3u %% %.50s, %u thread%s", 100 * done / all,
-			point->name[0] ? point->name : point->design, point->threads,
-			point->threads == 1 ? "" : "s");
+	*out = '\0';
+	if (left_s >= 5400)
+		snprintf(out, bytes, "; about %.1f h left", left_s / 3600);
+	else if (left_s >= 90)
+		snprintf(out, bytes, "; about %.0f min left", left_s / 60);
+	else if (left_s >= 0)
+		snprintf(out, bytes, "; about %.0f s left", left_s);
 }
 
-/* ---- the files ---- */
-
-/* results.json -> results.gbench.json. Returns: false if that is too long. */
-static bool gbench_path(char *out, size_t bytes, const char *path)
+static void progress(const struct clv_point *point, double done, double left_s)
 {
-	size_t length = strlen(path);
-	if (length > 5 && !strcmp(path + length - 5, ".json"))
-		length -= 5;
-	return (size_t)snprintf(out, bytes, "%.*s.gbench.json", (int)length, path) < bytes;
-}
-
-/* Does it name what one only writes to: a device, a pipe, a descriptor of this process? */
-static bool is_stream(const char *path)
-{
-	struct stat st;
-	return !strcmp(path, "/dev/stdout") || !strcmp(path, "/dev/stderr") ||
-	       !strncmp(path, "/dev/fd/", 8) || !strncmp(path, "/proc/self/fd/", 14) ||
-	       (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
-}
-
-static bool is_standard_output(const char *path)
-{
-	return !strcmp(path, "/dev/stdout") || !strcmp(path, "/dev/fd/1") ||
-	       !strcmp(path, "/proc/self/fd/1");
-}
-
-/* Before an hour's run, not after it. Returns: -1 to go on. */
-static int check_files(const char *path)
-{
-	char beside[PATH_MAX];
-	int obstacle = 0;
-
-	if (is_stream(path))
-		return -1;
-	if (!gbench_path(beside, sizeof(beside), path))
-		obstacle = ENAMETOOLONG;
-	if (!obstacle)
-		obstacle = clv_file_obstacle(path);
-	if (obstacle) {
-		clv_cli_error("cannot write: --json %s: %s", path, strerror(obstacle));
-		return CLV_EXIT_FAILED;
-	}
-	obstacle = clv_file_obstacle(beside);
-	if (!obstacle)
-		return -1;
-	clv_cli_error("cannot write: beside --json, %s: %s", beside, strerror(obstacle));
-	return CLV_EXIT_FAILED;
-}
-
-static int write_file(const char *path, const char *text, size_t bytes)
-{
-	char why[512];
-	int code = clv_file_write(path, text, bytes, why, sizeof(why));
-	if (code)
-		clv_cli_error("%s", why);
-	return code;
-}
-
-/* Google Benchmark's first: where our own is new, both are. Returns: exit status. */
-static int write_results(const struct session *session, const char *gbench, size_t gbench_bytes)
-{
-	const char *path = session->arguments.json;
-	char beside[PATH_MAX];
-	char *text = clv_report_json(&session->settings, session->point, session->points,
-				     session->command);
-	if (!text) {
-		clv_cli_error("out of memory: for the results");
-		return CLV_EXIT_FAILED;
-	}
-	int code = 0;
-	if (!is_stream(path) && gbench_path(beside, sizeof(beside), path))
-		code = write_file(beside, gbench, gbench_bytes);
-	if (!code)
-		code = write_file(path, text, strlen(text));
-	free(text);
-	return code ? CLV_EXIT_FAILED : CLV_EXIT_OK;
+	char left[40];
+	if (!show_progress)
+		return;
+	format_left(left, sizeof(left), left_s);
+	fprintf(stderr, "\r\033[K%3.0f %% %.50s, %u thread%s%s", floor(100 * done),
+		clv_point_title(point), point->threads, point->threads == 1 ? "" : "s", left);
 }
 
 static int measure(struct session *session)
@@ -396,9 +408,11 @@ static int measure(struct session *session)
 		return CLV_EXIT_FAILED;
 	}
 	/* What reads JSON there could do nothing with a table before it. */
-	if (!session->arguments.json || !is_standard_output(session->arguments.json)) {
+	if (!session->arguments.json || !clv_run_file_is_output(session->arguments.json)) {
 		clv_report_machine(stdout, &session->settings);
 		clv_report_table(stdout, &session->settings, session->point, session->points);
+		if (session->arguments.lines || session->points == 1)
+			clv_report_lines(stdout, session->point, session->points);
 	}
 	for (size_t i = 0; i < session->points; i++) {
 		const struct clv_point *point = &session->point[i];
@@ -408,10 +422,92 @@ static int measure(struct session *session)
 			status = CLV_EXIT_FAILED;
 		}
 	}
-	if (session->arguments.json && write_results(session, gbench, gbench_bytes))
+	if (session->arguments.json &&
+	    clv_run_files_write(session->arguments.json, &session->settings, session->point,
+				session->points, session->command, gbench, gbench_bytes))
 		status = CLV_EXIT_FAILED;
 	free(gbench);
 	return clv_cli_finish(status);
+}
+
+/* What only a simulated machine has, and what only a real one can. Returns: -1 to go on. */
+static int check_machine(const struct arguments *a, const struct clv_machine *machine)
+{
+	const char *other = a->changes ? "--set" : a->jobs ? "--jobs" :
+			     a->budget_millions ? "--budget" :
+			     a->run_ahead_given ? "--run-ahead-ns" : a->timeline ? "--timeline" :
+			     a->lines ? "--lines" : NULL;
+	if (!machine->simulated && other) {
+		clv_cli_error("%s: goes with a simulated machine, not with %s", other,
+			      machine->name);
+		return CLV_EXIT_USAGE;
+	}
+	if (machine->simulated && a->oversubscribe) {
+		clv_cli_error("--oversubscribe: a simulated machine has no scheduler, which is what "
+			      "would be measured: %s", machine->name);
+		return CLV_EXIT_USAGE;
+	}
+	if (a->timeline && a->designs * a->thread_counts * a->think_counts != 1) {
+		clv_cli_error("--timeline: of one point, not of %zu: %s",
+			      a->designs * a->thread_counts * a->think_counts, a->timeline);
+		return CLV_EXIT_USAGE;
+	}
+	return -1;
+}
+
+/* Returns: -1 to go on. */
+static int change_model(struct arguments *a, struct clv_settings *settings)
+{
+	struct cleave_error error = { "" };
+	for (unsigned i = 0; i < a->changes; i++) {
+		struct clv_model *model = clv_simulated_model(settings->machine);
+		struct clv_change *change = &a->change[i];
+		const struct clv_parameter *parameter = NULL;
+		for (unsigned k = 0; (parameter = clv_parameter_at(k)); k++) {
+			if (!strcmp(parameter->name, change->parameter))
+				break;
+		}
+		if (parameter)
+			change->was = clv_model_get(model, parameter);
+		int code = clv_model_set(model, change->parameter, change->value, &error);
+		if (code) {
+			clv_cli_error("--set: %s", error.text);
+			return CLV_EXIT_USAGE;
+		}
+		change->value = clv_model_get(model, parameter);
+	}
+	settings->change = a->change;
+	settings->changes = a->changes;
+	return -1;
+}
+
+static uint64_t given_or(uint64_t given, bool simulated, uint64_t if_simulated, uint64_t if_host)
+{
+	return given != NOT_GIVEN ? given : simulated ? if_simulated : if_host;
+}
+
+static void set_settings(const struct arguments *a, struct clv_settings *settings)
+{
+	bool simulated = settings->machine->simulated;
+	settings->placement = a->placement;
+	settings->seed = a->seed;
+	settings->repetitions = a->repetitions ? a->repetitions :
+				simulated ? SIMULATED_REPETITIONS : HOST_REPETITIONS;
+	settings->warm_ns =
+		given_or(a->warm_ms, simulated, SIMULATED_WARM_MS, HOST_WARM_MS) * 1000000;
+	settings->window_ns =
+		given_or(a->window_ms, simulated, SIMULATED_WINDOW_MS, HOST_WINDOW_MS) * 1000000;
+	settings->sample_every = a->sample_every;
+	settings->population = a->population;
+	settings->walks = a->walks;
+	settings->other_lock_ns = a->other_lock_ns;
+	settings->migrate = a->migrate;
+	settings->jobs = a->jobs ? a->jobs : clv_pool_cpus();
+	settings->simulated = (struct clv_simulated_options){
+		.budget = a->budget_millions * 1000000,
+		.run_ahead_ps = a->run_ahead_given ? a->run_ahead_ns * 1000 : CLV_RUN_AHEAD_PS,
+		.timeline = a->timeline,
+	};
 }
 
 static int prepare_session(struct session *session)
@@ -427,16 +523,7 @@ static int prepare_session(struct session *session)
 	if (status >= 0)
 		return status;
 	settings->schedule = session->schedule;
-	settings->placement = a->placement;
-	settings->seed = a->seed;
-	settings->repetitions = a->repetitions;
-	settings->warm_ns = a->warm_ms * 1000000;
-	settings->window_ns = a->window_ms * 1000000;
-	settings->sample_every = a->sample_every;
-	settings->population = a->population;
-	settings->walks = a->walks;
-	settings->other_lock_ns = a->other_lock_ns;
-	settings->migrate = a->migrate;
+	set_settings(a, settings);
 	if (!settings->schedule && (a->think_counts || a->other_lock_ns || a->migrate > 0)) {
 		clv_cli_error("%s: goes with workload exec, not with %s",
 			      a->think_counts ? "--think-ns" :
@@ -446,44 +533,14 @@ static int prepare_session(struct session *session)
 	}
 	if (!a->think_counts)
 		a->think_ns[a->think_counts++] = CLV_THINK_RECORDED;
-	status = make_points(session);
-	return status < 0 && a->json ? check_files(a->json) : status;
-}
-
-/* As a shell would take it back. */
-static void print_word(FILE *out, const char *word)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "_@%+=:,./-";
-	if (*word && !word[strspn(word, plain)]) {
-		fputs(word, out);
-		return;
-	}
-	fputc('\'', out);
-	for (; *word; word++)
-		fputs(*word == '\'' ? "'\\''" : (const char[]){ *word, '\0' }, out);
-	fputc('\'', out);
-}
-
-/* `first` and all arguments; NULL: out of memory. */
-static char *join(const char *first, int argc, char **argv)
-{
-	char *joined = NULL;
-	size_t bytes;
-	FILE *out = open_memstream(&joined, &bytes);
-	if (!out)
-		return NULL;
-	fputs(first, out);
-	for (int i = 0; i < argc; i++) {
-		fputc(' ', out);
-		print_word(out, argv[i]);
-	}
-	bool failed = ferror(out);
-	if (fclose(out) || failed) {
-		free(joined);
-		return NULL;
-	}
-	return joined;
+	status = check_machine(a, settings->machine);
+	if (status < 0)
+		status = change_model(a, settings);
+	if (status < 0)
+		status = make_points(session);
+	if (status < 0 && a->json)
+		status = clv_run_files_check(a->json);
+	return status < 0 && a->timeline ? clv_run_file_check("--timeline", a->timeline) : status;
 }
 
 int clv_cmd_run(int argc, char **argv)
@@ -498,11 +555,11 @@ int clv_cmd_run(int argc, char **argv)
 	struct session session = {
 		.arguments = {
 			.workload = "exec", .machine = "host", .placement = "cores-first",
-			.threads = { 1 }, .thread_counts = 1, .seed = 1, .repetitions = 10,
-			.window_ms = 200, .warm_ms = 50, .sample_every = 64, .population = 6000,
+			.threads = { 1 }, .thread_counts = 1, .seed = 1, .window_ms = NOT_GIVEN,
+			.warm_ms = NOT_GIVEN, .sample_every = 64, .population = 6000,
 		},
 	};
-	session.command = join("cleave", argc, argv);
+	session.command = clv_run_command("cleave", argc, argv);
 	if (!session.command) {
 		clv_cli_error("out of memory: for the arguments");
 		return CLV_EXIT_FAILED;

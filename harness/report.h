@@ -18,6 +18,29 @@ void clv_report_table(FILE *out, const struct clv_settings *settings,
 /* What was run on: one line for the machine, one for how. */
 void clv_report_machine(FILE *out, const struct clv_settings *settings);
 
+/* Below it: the costliest lines of each point, by name. Of a simulated machine. */
+void clv_report_lines(FILE *out, const struct clv_point *point, size_t points);
+
+/* ---- what the files of the report share ---- */
+
+/* Three digits, or as many as stand before the point: "0.123", "12.3", "1234". */
+int clv_format_number(char *out, size_t bytes, double value);
+/* "12.3M [12.1, 12.6]", the bounds in the median's unit. */
+void clv_format_rate(char *out, size_t bytes, const struct clv_interval *interval);
+/* The name it was run by, or the design. */
+const char *clv_point_title(const struct clv_point *point);
+
+/* report_simulated.c: which model; of the table, */
+void clv_simulated_identity(FILE *out, const struct clv_settings *settings);
+void clv_simulated_heading(FILE *out, const struct clv_settings *settings, int width,
+			   const char *confidence);
+void clv_simulated_row(FILE *out, const struct clv_point *point, int width);
+/* and of the JSON: fields of a result, of its provenance, and of the machine. */
+void clv_findings_json(json_t *object, const struct clv_findings *findings);
+void clv_findings_provenance(json_t *object, const struct clv_settings *settings,
+			     const struct clv_findings *findings);
+void clv_model_json(json_t *object, const struct clv_settings *settings);
+
 /* The guarantees' names, of `keeps` as cleave_keeps has it: ["C1", "C2"]. NULL: out of memory. */
 json_t *clv_report_keeps(unsigned keeps);
 

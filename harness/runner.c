@@ -8,17 +8,19 @@
 
 #include "../lib/error.h"
 #include "gbench.h"
+#include "outcome.h"
 #include "placement.h"
 
 /* What Google Benchmark's callback needs beside the point. */
 struct context {
 	struct clv_point *point;
+	struct clv_outcome *outcome; /* [repetitions]; NULL: run when it is the point's turn */
 	struct run_state *state;
 };
 
 struct run_state {
 	unsigned done, all;
-	void (*progress)(const struct clv_point *point, unsigned done, unsigned all);
+	clv_runner_progress *progress;
 };
 
 enum {
@@ -49,7 +51,10 @@ int clv_point_init(struct clv_point *point, const struct clv_settings *settings,
 	point->cpu_index = calloc(threads, sizeof(*point->cpu_index));
 	point->cpu_os = calloc(threads, sizeof(*point->cpu_os));
 	point->latency = calloc(1, sizeof(*point->latency));
-	bool ok = point->cpu_index && point->cpu_os && point->latency;
+	if (settings->machine->simulated)
+		point->findings = clv_findings_new(topology->nodes);
+	bool ok = point->cpu_index && point->cpu_os && point->latency &&
+		  (point->findings || !settings->machine->simulated);
 	for (unsigned i = 0; i < SAMPLES; i++) {
 		double *value = calloc(settings->repetitions, sizeof(double));
 		samples_of(point, i)->value = value;
@@ -74,6 +79,7 @@ void clv_point_fini(struct clv_point *point)
 	free(point->cpu_index);
 	free(point->cpu_os);
 	free(point->latency);
+	clv_findings_free(point->findings);
 	for (unsigned i = 0; i < SAMPLES; i++)
 		free(samples_of(point, i)->value);
 }
@@ -155,8 +161,11 @@ static double window_seconds(const struct clv_run_result *result, const struct c
 {
 	double elapsed_ns = 0;
 	for (unsigned i = 0; i < point->threads; i++) {
-		/* With a CPU of its own, one that was away all the time had it taken. */
-		if (!result->worker[i].elapsed_ns && !point->oversubscribed)
+		/*
+		 * With a CPU of its own, one that was away all the time had it taken; a simulated
+		 * one has waited for a lock.
+		 */
+		if (!result->worker[i].elapsed_ns && !point->oversubscribed && !point->findings)
 			return 0;
 		elapsed_ns += (double)result->worker[i].elapsed_ns;
 	}
@@ -201,19 +210,31 @@ int clv_point_check(const struct clv_point *point, struct cleave_error *error)
 	return code;
 }
 
-/* On fresh maps. Returns: 0 with a result, valid or not; negative errno. */
-static int run_once(const struct clv_point *point, const struct clv_run_config *config,
-		    struct clv_run_result *result, struct cleave_error *error)
+static void configure(const struct clv_settings *settings, uint64_t repetition)
+{
+	struct clv_simulated_options options = settings->simulated;
+	if (!settings->machine->simulated)
+		return;
+	if (repetition + 1 < settings->repetitions)
+		options.timeline = NULL;
+	clv_simulated_configure(settings->machine, &options);
+}
+
+int clv_point_run(const struct clv_point *point, uint64_t repetition,
+		  struct clv_run_result *result, struct clv_simulated_report *report,
+		  struct cleave_error *error)
 {
 	const struct clv_settings *settings = point->settings;
 	struct clv_machine *machine = settings->machine;
 	const struct clv_bench *bench = machine->bench;
+	const struct clv_run_config config = config_of(point, repetition);
 	struct clv_run *run;
 
-	int code = machine->begin ? machine->begin(machine, config->seed, error) : 0;
+	configure(settings, repetition);
+	int code = machine->begin ? machine->begin(machine, config.seed, error) : 0;
 	if (code)
 		return code;
-	code = bench->open(&run, config, error);
+	code = bench->open(&run, &config, error);
 	if (code)
 		goto end;
 	const struct clv_plan plan = {
@@ -225,6 +246,7 @@ static int run_once(const struct clv_point *point, const struct clv_run_config *
 		.body = bench->body,
 		.progress = bench->progress,
 		.arg = run,
+		.report = report,
 	};
 	code = machine->run(machine, &plan, error);
 	if (!code)
@@ -240,32 +262,44 @@ end:
  * One repetition. On a busy machine others can have the CPUs for all of a short window; nothing was
  * measured then, and it is tried again.
  */
-static void repeat_once(struct clv_point *point, struct clv_gbench_state *state, double *rates)
+static void run_now(struct clv_point *point, uint64_t repetition, struct clv_outcome *outcome)
 {
-	const struct clv_run_config config =
-		config_of(point, (uint64_t)clv_gbench_repetition(state));
 	struct cleave_error error = { "" };
-	struct clv_run_result result = { 0 };
-	int code = run_once(point, &config, &result, &error);
+	struct clv_run_result *result = &outcome->result;
+	int code = clv_point_run(point, repetition, result, NULL, &error);
 
-	for (unsigned i = 0; i < MISSED_MAX && !code && result.valid &&
-			     window_seconds(&result, point) <= 0; i++) {
-		free(result.worker);
-		free(result.latency);
-		result = (struct clv_run_result){ 0 };
+	for (unsigned i = 0; i < MISSED_MAX && !code && result->valid &&
+			     window_seconds(result, point) <= 0; i++) {
+		clv_outcome_fini(outcome);
+		*result = (struct clv_run_result){ 0 };
 		point->missed++;
-		code = run_once(point, &config, &result, &error);
+		code = clv_point_run(point, repetition, result, NULL, &error);
 	}
-	double seconds = code || !result.valid ? 0 : window_seconds(&result, point);
-	if (code) {
-		invalidate(point, state, error.text[0] ? error.text : strerror(-code));
-	} else if (!result.valid) {
-		invalidate(point, state, result.why);
+	outcome->code = code;
+	if (code)
+		snprintf(outcome->why, sizeof(outcome->why), "%s",
+			 error.text[0] ? error.text : strerror(-code));
+}
+
+/* Hand a repetition's outcome to the point and to Google Benchmark. */
+static void conclude(struct clv_point *point, struct clv_gbench_state *state,
+		     const struct clv_outcome *outcome, double *rates)
+{
+	const struct clv_run_result *result = &outcome->result;
+	double seconds =
+		outcome->code || !result->valid ? 0 : window_seconds(result, point);
+	if (outcome->code) {
+		invalidate(point, state, outcome->why);
+	} else if (!result->valid) {
+		invalidate(point, state, result->why);
 	} else if (seconds <= 0) {
 		invalidate(point, state, "a thread did not reach the measured window");
 	} else {
 		unsigned i = point->done;
-		gather(point, &result, rates);
+		gather(point, result, rates);
+		if (point->findings)
+			clv_findings_add(point->findings, &outcome->report, point, rates,
+					 outcome->host_s);
 		clv_gbench_set_seconds(state, seconds);
 		clv_gbench_counter(state, "ops_per_s", point->ops_per_s.value[i], 0);
 		if (point->has_execs)
@@ -273,25 +307,44 @@ static void repeat_once(struct clv_point *point, struct clv_gbench_state *state,
 		clv_gbench_counter(state, "fairness_jain", point->jain.value[i], 0);
 		clv_gbench_label(state, point->design);
 	}
-	free(result.worker);
-	free(result.latency);
+}
+
+static void repeat_once(const struct context *context, struct clv_gbench_state *state,
+			double *rates)
+{
+	struct clv_point *point = context->point;
+	uint64_t repetition = (uint64_t)clv_gbench_repetition(state);
+	if (context->outcome) {
+		conclude(point, state, &context->outcome[repetition], rates);
+		return;
+	}
+	struct clv_outcome *outcome = calloc(1, sizeof(*outcome));
+	if (!outcome) {
+		invalidate(point, state, "out of memory");
+		return;
+	}
+	run_now(point, repetition, outcome);
+	conclude(point, state, outcome, rates);
+	clv_outcome_fini(outcome);
+	free(outcome);
 }
 
 static void repeat(struct clv_gbench_state *state, void *ctx)
 {
-	struct context *context = ctx;
+	const struct context *context = ctx;
 	struct clv_point *point = context->point;
+	struct run_state *run_state = context->state;
 
-	if (context->state->progress)
-		context->state->progress(point, context->state->done, context->state->all);
-	context->state->done++;
+	if (run_state->progress && !context->outcome)
+		run_state->progress(point, (double)run_state->done / run_state->all, -1);
+	run_state->done++;
 	double *rates = calloc(point->threads, sizeof(*rates));
 	if (!rates) {
 		invalidate(point, state, "out of memory");
 		return;
 	}
 	while (clv_gbench_keep_running(state))
-		repeat_once(point, state, rates);
+		repeat_once(context, state, rates);
 	free(rates);
 }
 
@@ -361,22 +414,12 @@ static int add_point(struct clv_point *point, struct context *context)
 	return code;
 }
 
-int clv_runner_run(struct clv_settings *settings, struct clv_point *point, size_t points,
-		   void (*progress)(const struct clv_point *point, unsigned done, unsigned all),
-		   char **json, size_t *json_bytes, struct cleave_error *error)
+static int run_all(struct clv_settings *settings, struct clv_point *point, size_t points,
+		   struct context *context, char **json, size_t *json_bytes)
 {
-	struct run_state state = { .all = (unsigned)points * settings->repetitions,
-				   .progress = progress };
-	struct context *context = calloc(points, sizeof(*context));
-	int code = context ? clv_gbench_init() : -ENOMEM;
-	if (code) {
-		free(context);
-		return clv_error(error, code, "Google Benchmark: %s", clv_gbench_why());
-	}
-	for (size_t i = 0; !code && i < points; i++) {
-		context[i] = (struct context){ &point[i], &state };
+	int code = 0;
+	for (size_t i = 0; !code && i < points; i++)
 		code = add_point(&point[i], &context[i]);
-	}
 	if (!code)
 		code = clv_gbench_order(CLV_GBENCH_SHUFFLED_ROUNDS, settings->seed);
 	if (!code)
@@ -387,8 +430,29 @@ int clv_runner_run(struct clv_settings *settings, struct clv_point *point, size_
 		code = clv_gbench_run(NULL, NULL, NULL);
 		code = code < 0 ? code : 0;
 	}
+	return code ? code : clv_gbench_json(json, json_bytes);
+}
+
+int clv_runner_run(struct clv_settings *settings, struct clv_point *point, size_t points,
+		   clv_runner_progress *progress, char **json, size_t *json_bytes,
+		   struct cleave_error *error)
+{
+	struct run_state state = { .all = (unsigned)points * settings->repetitions,
+				   .progress = progress };
+	struct clv_outcome *outcome = NULL;
+	if (settings->machine->simulated) {
+		int status = clv_outcomes_make(&outcome, point, points, progress, error);
+		if (status)
+			return status;
+	}
+	struct context *context = calloc(points, sizeof(*context));
+	int code = context ? clv_gbench_init() : -ENOMEM;
+	for (size_t i = 0; !code && i < points; i++)
+		context[i] = (struct context){
+			&point[i], outcome ? outcome + i * settings->repetitions : NULL, &state,
+		};
 	if (!code)
-		code = clv_gbench_json(json, json_bytes);
+		code = run_all(settings, point, points, context, json, json_bytes);
 	if (code)
 		clv_error(error, code, "Google Benchmark: %s", clv_gbench_why());
 	for (size_t i = 0; !code && i < points; i++) {
@@ -398,5 +462,8 @@ int clv_runner_run(struct clv_settings *settings, struct clv_point *point, size_
 	}
 	clv_gbench_shutdown();
 	free(context);
+	for (size_t i = 0; outcome && i < state.all; i++)
+		clv_outcome_fini(&outcome[i]);
+	free(outcome);
 	return code;
 }

@@ -8,8 +8,16 @@
 
 #include <stddef.h>
 
+#include "findings.h"
 #include "machine/machine.h"
+#include "machine/simulated.h"
 #include "stats.h"
+
+/* A parameter of the model, as the file has it and as it is now. */
+struct clv_change {
+	const char *parameter;
+	double was, value;
+};
 
 /* What all points of one run share. Strings outlive it. */
 struct clv_settings {
@@ -26,6 +34,11 @@ struct clv_settings {
 	double walks;
 	uint64_t other_lock_ns;
 	double migrate;
+	/* Of a simulated machine. The last repetition writes the timeline. */
+	struct clv_simulated_options simulated;
+	unsigned jobs; /* processes at once */
+	const struct clv_change *change;
+	unsigned changes;
 };
 
 /* The samples of one measure, [repetitions done]. */
@@ -68,6 +81,7 @@ struct clv_point {
 	uint64_t clock_ns; /* of the last repetition */
 	double bytes_per_interval; /* of the last repetition; 0: no interval */
 	struct clv_histogram *latency;
+	struct clv_findings *findings; /* of a simulated machine; else NULL */
 
 	const struct clv_settings *settings;
 };
@@ -104,13 +118,24 @@ struct clv_time_share {
 bool clv_point_time_share(const struct clv_point *point, struct clv_time_share *share);
 
 /*
- * Run them all. `progress`, if not NULL, is called before each repetition. A point that fails its
- * validation, or whose threads could not be bound, is not valid and has no number; that is not an
- * error of the run. Returns: 0, with Google Benchmark's JSON in *json, to free(); negative errno
- * with a line in error.
+ * One run, on fresh maps. report: NULL, or what a simulated machine fills in. Returns: 0 with a
+ * result, valid or not; negative errno with a line in error.
+ */
+int clv_point_run(const struct clv_point *point, uint64_t repetition,
+		  struct clv_run_result *result, struct clv_simulated_report *report,
+		  struct cleave_error *error);
+
+/* The point whose turn it is, the share done, and how long it will take; left_s < 0: unknown. */
+typedef void clv_runner_progress(const struct clv_point *point, double done, double left_s);
+
+/*
+ * Run them all; on a simulated machine settings->jobs at once (outcome.h). `progress`, if not NULL,
+ * is called now and then. A point that fails its validation, or whose threads could not be bound, is
+ * not valid and has no number; that is not an error of the run. Returns: 0, with Google Benchmark's
+ * JSON in *json, to free(); negative errno with a line in error.
  */
 int clv_runner_run(struct clv_settings *settings, struct clv_point *point, size_t points,
-		   void (*progress)(const struct clv_point *point, unsigned done, unsigned all),
-		   char **json, size_t *json_bytes, struct cleave_error *error);
+		   clv_runner_progress *progress, char **json, size_t *json_bytes,
+		   struct cleave_error *error);
 
 #endif
