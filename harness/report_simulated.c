@@ -94,18 +94,17 @@ void clv_report_lines(FILE *out, const struct clv_point *point, size_t points)
 		if (!point[i].valid || !findings)
 			continue;
 		uint64_t acquisitions = findings->account.acquisitions;
-		fprintf(out, "\n%-46s %6s %10s %5s %8s\n", "costliest cache lines", "lines",
-			acquisitions ? "moves/lock" : "moves", "far%",
-			acquisitions ? "ns/lock" : "us");
-		fprintf(out, "  of %s, %u thread%s\n", clv_point_title(&point[i]), point[i].threads,
-			point[i].threads == 1 ? "" : "s");
+		uint64_t by = acquisitions ? acquisitions : 1;
+		fprintf(out, "\n%6s %10s %6s %8s  costliest cache lines of %s, %u thread%s\n",
+			"lines", acquisitions ? "moves/lock" : "moves", "far%",
+			acquisitions ? "ns/lock" : "us", clv_point_title(&point[i]),
+			point[i].threads, point[i].threads == 1 ? "" : "s");
 		for (unsigned k = 0; k < findings->lines && k < LINES_SHOWN; k++) {
 			const struct clv_account_line *line = &findings->line[k];
-			uint64_t by = acquisitions ? acquisitions : 1;
-			fprintf(out, "    %-42.90s %6u %10.3f %5.1f %8.1f\n", line->name,
-				line->lines, per((double)line->transfers, by),
+			fprintf(out, "%6u %10.3f %6.1f %8.1f  %s\n", line->lines,
+				per((double)line->transfers, by),
 				100 * per((double)line->far, line->transfers),
-				per((double)line->ps / (acquisitions ? 1e3 : 1e6), by));
+				per((double)line->ps / (acquisitions ? 1e3 : 1e6), by), line->name);
 		}
 	}
 }
