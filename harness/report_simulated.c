@@ -24,17 +24,16 @@ void clv_simulated_identity(FILE *out, const struct clv_settings *settings)
 void clv_simulated_heading(FILE *out, const struct clv_settings *settings, int width,
 			   const char *confidence)
 {
-	char ops[32], execs[32], ratio[32];
+	char ops[32], ratio[32];
 	snprintf(ops, sizeof(ops), "ops/s [%s]", confidence);
-	snprintf(execs, sizeof(execs), "execs/s [%s]", confidence);
 	snprintf(ratio, sizeof(ratio), "x first [%s]", confidence);
-	int before = width + 21 + (settings->schedule ? 21 : 0);
-	fprintf(out, "\n%*s %23s  %17s %17s\n", before, "", "share of all time", "us of a lock",
+	int before = width + 19 + (settings->schedule ? 8 : 0);
+	fprintf(out, "\n%*s %23s %17s %17s\n", before, "", "share of all time", "us of a lock",
 		"lines moved");
-	fprintf(out, "%-*s %-20s", width, "design", ops);
+	fprintf(out, "%-*s %-18s", width, "design", ops);
 	if (settings->schedule)
-		fprintf(out, " %-20s", execs);
-	fprintf(out, " %5s %5s %5s %5s  %5s %5s %5s %5s %5s %5s %5s  %s\n", "wait%", "hand%",
+		fprintf(out, " %7s", "execs/s");
+	fprintf(out, " %5s %5s %5s %5s %5s %5s %5s %5s %5s %5s %5s  %s\n", "wait%", "hand%",
 		"in%", "out%", "hold", "mean", "hand", "L3", "node", "far", "Jain", ratio);
 }
 
@@ -59,16 +58,16 @@ void clv_simulated_row(FILE *out, const struct clv_point *point, int width)
 	const struct clv_account *account = &findings->account;
 	char text[128] = "-";
 	clv_format_rate(text, sizeof(text), &point->ops_per_s.interval);
-	fprintf(out, "%-*s %-20s", width, clv_point_title(point), text);
+	fprintf(out, "%-*s %-18s", width, clv_point_title(point), text);
 	if (point->settings->schedule) {
 		snprintf(text, sizeof(text), "-");
 		if (point->has_execs)
 			clv_format_rate(text, sizeof(text), &point->execs_per_s.interval);
-		fprintf(out, " %-20s", text);
+		/* Its interval says no more than that of the operations. */
+		fprintf(out, " %7.*s", (int)strcspn(text, " "), text);
 	}
 	for (unsigned i = 0; i < CLV_WHERES; i++)
 		fprintf(out, " %5.1f", 100 * clv_findings_share(findings, where[i]));
-	fputc(' ', out);
 	uint64_t holds = account->hold_ns.count, handovers = account->handover_ns.count;
 	print_short(out, holds,
 		    holds ? (double)clv_histogram_quantile(&account->hold_ns, 0.5) / 1e3 : 0);
@@ -82,7 +81,7 @@ void clv_simulated_row(FILE *out, const struct clv_point *point, int width)
 		    clv_findings_transfers(findings, CLV_DIST_PACKAGE, CLV_DIST_REMOTE));
 	fprintf(out, " %5.3f", point->jain.interval.median);
 	if (point->ratio_to)
-		fprintf(out, "  %.3f [%.3f, %.3f]", point->ratio.interval.median,
+		fprintf(out, "  %.2f [%.2f, %.2f]", point->ratio.interval.median,
 			point->ratio.interval.low, point->ratio.interval.high);
 	fprintf(out, "%s\n", findings->shorts ? "  short" : "");
 }

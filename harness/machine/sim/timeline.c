@@ -55,41 +55,63 @@ static void name_of(const void *lock, char *out, size_t bytes)
 	snprintf(out, bytes, "%s %d", name ? name->name : "lock", name ? name->index : 0);
 }
 
+/* Locks of one name are told apart by where they are, which is the same in every run. */
 static void slice(json_t *list, const char *what, const struct event *from, uint64_t to_ps)
 {
-	char lock[64], title[80];
+	char lock[64], title[80], at[24];
 	name_of(from->lock, lock, sizeof(lock));
 	snprintf(title, sizeof(title), "%s%s", what, lock);
+	snprintf(at, sizeof(at), "%p", from->lock);
 	json_array_append_new(
-		list, json_pack("{s:s, s:s, s:f, s:f, s:i, s:i}", "name", title, "ph", "X", "ts",
-				(double)from->ps / 1e6, "dur", (double)(to_ps - from->ps) / 1e6,
-				"pid", (int)clv_sim.topology->cpu[from->cpu].node, "tid",
-				(int)clv_sim.topology->cpu[from->cpu].os));
+		list, json_pack("{s:s, s:s, s:f, s:f, s:i, s:i, s:{s:s}}", "name", title, "ph", "X",
+				"ts", (double)from->ps / 1e6, "dur",
+				(double)(to_ps - from->ps) / 1e6, "pid",
+				(int)clv_sim.topology->cpu[from->cpu].node, "tid",
+				(int)clv_sim.topology->cpu[from->cpu].os, "args", "lock", at));
+}
+
+/* What a CPU is in the middle of. More locks than that at once are not shown. */
+enum { HELD = 8 };
+struct row {
+	const struct event *asked, *got[HELD];
+};
+
+static const struct event **held_of(struct row *row, const void *lock)
+{
+	for (unsigned i = 0; i < HELD; i++) {
+		if (lock ? row->got[i] && row->got[i]->lock == lock : !row->got[i])
+			return &row->got[i];
+	}
+	return NULL;
 }
 
 static json_t *slices(void)
 {
 	json_t *list = json_array();
-	/* What each CPU is in the middle of. */
-	const struct event **asked = calloc(clv_sim.cpus, sizeof(*asked));
-	const struct event **got = calloc(clv_sim.cpus, sizeof(*got));
-	for (unsigned i = 0; asked && got && i < count; i++) {
-		const struct event *event = &events[i];
+	struct row *rows = calloc(clv_sim.cpus, sizeof(*rows));
+	for (unsigned i = 0; rows && i < count; i++) {
+		const struct event *event = &events[i], **held;
+		struct row *row = &rows[event->cpu];
 		if (event->mark == CLV_MARK_ASK) {
-			asked[event->cpu] = event;
+			row->asked = event;
+		} else if (event->mark == CLV_MARK_FAILED) {
+			row->asked = NULL;
 		} else if (event->mark == CLV_MARK_GOT || event->mark == CLV_MARK_GOT_SHARED) {
-			if (asked[event->cpu])
-				slice(list, "wait ", asked[event->cpu], event->ps);
-			asked[event->cpu] = NULL;
-			got[event->cpu] = event;
+			if (row->asked)
+				slice(list, "wait ", row->asked, event->ps);
+			row->asked = NULL;
+			held = held_of(row, NULL);
+			if (held)
+				*held = event;
 		} else if (event->mark == CLV_MARK_FREE) {
-			if (got[event->cpu])
-				slice(list, "", got[event->cpu], event->ps);
-			got[event->cpu] = NULL;
+			held = held_of(row, event->lock);
+			if (!held)
+				continue;
+			slice(list, "", *held, event->ps);
+			*held = NULL;
 		}
 	}
-	free(asked);
-	free(got);
+	free(rows);
 	return list;
 }
 
