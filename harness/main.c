@@ -14,6 +14,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } command[] = {
 	{ "calibrate", "measure this machine, and write its machine file", clv_cmd_calibrate },
+	{ "explore", "run small cases of a design under many schedules, to find faults",
+	  clv_cmd_explore },
 	{ "list", "what designs can be made of, and what they can be run on", clv_cmd_list },
 	{ "plot", "draw the results of a run: throughput against CPUs", clv_cmd_plot },
 	{ "run", "measure designs under a workload, validated", clv_cmd_run },

@@ -64,10 +64,10 @@ static void write(struct clv_observe *run, unsigned round, struct cleave_thread 
 		return;
 	clv_count(&state->version);
 	clv_observe_await(run, thread, &state->reads, clv_read(&state->reads));
-	for (unsigned k = 0; k < STEPS; k++) {
+	for (unsigned k = 0; k < clv_observe_steps(run, STEPS); k++) {
 		if (!step(run, round, thread, dice, anchor))
 			return;
-		if (k == STEPS / 2)
+		if (k == clv_observe_steps(run, STEPS) / 2)
 			clv_observe_await(run, thread, &state->reads, clv_read(&state->reads));
 	}
 	clv_count(&state->version);

@@ -107,7 +107,8 @@ static void body(struct clv_observe *run, unsigned i, struct cleave_thread *thre
 	for (unsigned round = 0; round < run->config.rounds; round++) {
 		if (!clv_observe_meet(run, thread))
 			return;
-		for (unsigned k = 0; k < UPDATES && update(run, i, round, thread, &dice); k++)
+		for (unsigned k = 0; k < clv_observe_steps(run, UPDATES) &&
+				     update(run, i, round, thread, &dice); k++)
 			;
 		if (!clv_observe_meet(run, thread))
 			return;

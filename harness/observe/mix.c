@@ -120,7 +120,7 @@ static void body(struct clv_observe *run, unsigned i, struct cleave_thread *thre
 	if (!clv_observe_meet(run, thread))
 		return;
 	for (unsigned round = 0; round < run->config.rounds; round++) {
-		for (unsigned k = 0; k < STEPS; k++) {
+		for (unsigned k = 0; k < clv_observe_steps(run, STEPS); k++) {
 			if (clv_dice_below(&dice, 3))
 				update(run, i, round, thread, &dice);
 			else

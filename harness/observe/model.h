@@ -49,6 +49,14 @@ struct clv_observe {
 	_Alignas(CLV_CACHE_LINE) struct clv_observe_failure failure;
 };
 
+/* How many of its `own` steps a round has. */
+static inline unsigned clv_observe_steps(const struct clv_observe *run, unsigned own)
+{
+	unsigned most = run->config.steps_max;
+
+	return most && most < own ? most : own;
+}
+
 /* ---- random numbers: SplitMix64, a state each thread ---- */
 
 struct clv_dice {

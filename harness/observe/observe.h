@@ -57,6 +57,8 @@ struct clv_observe_config {
 	unsigned cpus;
 	/* Of a bounded wait; what a run costs is about proportional. 0: CLV_OBSERVE_TURNS. */
 	unsigned turns;
+	/* Of what a scenario does many times in a round, so many at most; 0: its own number. */
+	unsigned steps_max;
 	uint64_t *progress; /* NULL, or counted up every round */
 };
 

@@ -151,7 +151,8 @@ static void body(struct clv_observe *run, unsigned i, struct cleave_thread *thre
 			walk(run, i, round, thread, &dice);
 			continue;
 		}
-		for (unsigned k = 0; k < UPDATES && !clv_observe_failed(run); k++)
+		for (unsigned k = 0;
+		     k < clv_observe_steps(run, UPDATES) && !clv_observe_failed(run); k++)
 			update(run, i, round, thread, &dice);
 		clv_count(&state->finished);
 		clv_observe_step(run);

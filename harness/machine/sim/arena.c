@@ -93,6 +93,7 @@ int clv_arena_open(struct cleave_error *error)
 void clv_arena_close(void)
 {
 	munmap((void *)CLV_ARENA_BASE, CLV_ARENA_BYTES);
+	clv_arena_forget();
 	free(pool);
 	free(free_small);
 	free(names);
@@ -101,6 +102,110 @@ void clv_arena_close(void)
 	free_small = NULL;
 	names = NULL;
 	clv_sim.home_of_page = NULL;
+}
+
+/* ---- keep and restore ---- */
+
+/*
+ * What lies in blocks, who has which page, the free lists, and the instrumented code's variables.
+ * Stacks are not kept: no body is under way then.
+ */
+static struct {
+	char *blocks, *data, *bss; /* copies; NULL: nothing kept */
+	size_t blocks_bytes;
+	struct pool *pool;
+	struct free_block **free_small, *free_pages[PAGE_LISTS];
+	int16_t *home_of_page;
+	uint32_t *name_of_line;
+	uint32_t name_count;
+} kept;
+
+static char *blocks_begin(void)
+{
+	return (char *)CLV_ARENA_BASE + (size_t)clv_sim.cpus * STACK;
+}
+
+static void *copy_of(const void *from, size_t bytes)
+{
+	void *copy = malloc(bytes + 1);
+	return copy ? memcpy(copy, from, bytes) : NULL;
+}
+
+void clv_arena_forget(void)
+{
+	free(kept.blocks);
+	free(kept.data);
+	free(kept.bss);
+	free(kept.pool);
+	free(kept.free_small);
+	free(kept.home_of_page);
+	free(kept.name_of_line);
+	memset(&kept, 0, sizeof(kept));
+}
+
+static size_t pools(void)
+{
+	return (clv_sim.nodes + 1) * (size_t)CLASSES;
+}
+
+static int16_t *home_of_blocks(void)
+{
+	return &clv_sim.home_of_page[(blocks_begin() - (char *)CLV_ARENA_BASE) >> CLV_PAGE_SHIFT];
+}
+
+bool clv_arena_keep(void)
+{
+	clv_arena_forget();
+	kept.blocks_bytes = (size_t)(next_page - blocks_begin());
+	size_t lines = kept.blocks_bytes >> CLV_LINE_SHIFT;
+	uint32_t first = clv_line_of(blocks_begin());
+	kept.blocks = copy_of(blocks_begin(), kept.blocks_bytes);
+	kept.data = copy_of(__start_clv_sim_data,
+			    (size_t)(__stop_clv_sim_data - __start_clv_sim_data));
+	kept.bss = copy_of(__start_clv_sim_bss,
+			   (size_t)(__stop_clv_sim_bss - __start_clv_sim_bss));
+	kept.pool = copy_of(pool, pools() * sizeof(*pool));
+	kept.free_small = copy_of(free_small, pools() * sizeof(*free_small));
+	kept.home_of_page = copy_of(home_of_blocks(),
+				    (kept.blocks_bytes >> CLV_PAGE_SHIFT) * sizeof(int16_t));
+	kept.name_of_line = malloc((lines + 1) * sizeof(*kept.name_of_line));
+	if (!kept.blocks || !kept.data || !kept.bss || !kept.pool || !kept.free_small ||
+	    !kept.home_of_page || !kept.name_of_line) {
+		clv_arena_forget();
+		return false;
+	}
+	for (size_t i = 0; i < lines; i++)
+		kept.name_of_line[i] = clv_sim.line[first + i].name;
+	memcpy(kept.free_pages, free_pages, sizeof(free_pages));
+	kept.name_count = name_count;
+	return true;
+}
+
+void clv_arena_restore(bool waited)
+{
+	size_t lines = kept.blocks_bytes >> CLV_LINE_SHIFT;
+	size_t pages = kept.blocks_bytes >> CLV_PAGE_SHIFT;
+	size_t pages_now = (size_t)(next_page - blocks_begin()) >> CLV_PAGE_SHIFT;
+	uint32_t first = clv_line_of(blocks_begin());
+	/* Of the variables' and the stacks' lines what is left is counts that mean nothing. */
+	uint32_t from = waited ? 0 : first;
+	memset(clv_sim.line + from, 0, (clv_arena_lines() - from) * sizeof(*clv_sim.line));
+	for (size_t i = 0; i < lines; i++)
+		clv_sim.line[first + i].name = kept.name_of_line[i];
+	memcpy(blocks_begin(), kept.blocks, kept.blocks_bytes);
+	memcpy(__start_clv_sim_data, kept.data,
+	       (size_t)(__stop_clv_sim_data - __start_clv_sim_data));
+	memcpy(__start_clv_sim_bss, kept.bss,
+	       (size_t)(__stop_clv_sim_bss - __start_clv_sim_bss));
+	memcpy(pool, kept.pool, pools() * sizeof(*pool));
+	memcpy(free_small, kept.free_small, pools() * sizeof(*free_small));
+	memcpy(free_pages, kept.free_pages, sizeof(free_pages));
+	memset(home_of_blocks(), 0, pages_now * sizeof(int16_t));
+	memcpy(home_of_blocks(), kept.home_of_page, pages * sizeof(int16_t));
+	next_page = blocks_begin() + kept.blocks_bytes;
+	name_count = kept.name_count;
+	allocations_name = NULL;
+	fail_after = 0;
 }
 
 char *clv_arena_stack(unsigned cpu, size_t *bytes)

@@ -502,6 +502,31 @@ void clv_sim_close(void)
 	memset(&clv_sim, 0, sizeof(clv_sim));
 }
 
+int clv_sim_keep(struct cleave_error *error)
+{
+	return clv_arena_keep() ? 0 : clv_error(error, -ENOMEM, "simulated machine: out of memory");
+}
+
+int clv_sim_rewind(const struct clv_sim_config *config, struct cleave_error *error)
+{
+	clv_arena_restore(failed_code != 0);
+	/* Who holds what is remembered there, and nobody does after a run that came to its end. */
+	if (failed_code) {
+		clv_account_close();
+		if (!clv_account_open())
+			return clv_error(error, -ENOMEM, "simulated machine: out of memory");
+	}
+	failed_code = 0;
+	clv_sim.config = *config;
+	clv_sim.config.topology = clv_sim.topology;
+	clv_sim.random = config->seed;
+	clv_sim.heap_count = 0;
+	clv_sim.counts = (struct clv_sim_counts){ 0 };
+	memset(clv_sim.cpu, 0, clv_sim.cpus * sizeof(*clv_sim.cpu));
+	make_cpus(clv_sim.topology);
+	return 0;
+}
+
 const struct clv_sim_counts *clv_sim_counts(void)
 {
 	return &clv_sim.counts;

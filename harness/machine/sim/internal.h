@@ -220,6 +220,10 @@ void clv_spin_unlink(struct clv_vcpu *cpu);
 /* ---- arena.c ---- */
 int clv_arena_open(struct cleave_error *error);
 void clv_arena_close(void);
+/* All of it as it is now, to come back to. Returns: false: out of memory. */
+bool clv_arena_keep(void);
+void clv_arena_restore(bool waited); /* pre: kept. waited: the run failed, and some still wait */
+void clv_arena_forget(void);
 char *clv_arena_stack(unsigned cpu, size_t *bytes); /* the top, and how much below it */
 /* One more than the last line that can have been used; and how many that are blocks' can be. */
 uint32_t clv_arena_lines(void);

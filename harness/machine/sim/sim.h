@@ -48,6 +48,15 @@ int clv_sim_open(const struct clv_sim_config *config, struct cleave_error *error
 void clv_sim_close(void);
 
 /*
+ * For many short runs from one beginning, without costs: keep the memory and the code's variables as
+ * they are, and come back to that for a run with another seed and policy, as if just opened. pre of
+ * keep: no run was made yet, policy is not CLV_POLICY_CLOCK. Of `config` the topology is not read.
+ * Returns: 0; -ENOMEM.
+ */
+int clv_sim_keep(struct cleave_error *error);
+int clv_sim_rewind(const struct clv_sim_config *config, struct cleave_error *error);
+
+/*
  * Memory that the simulation sees, zeroed; what the instrumented code gets as clv_alloc. Inside a
  * run it is charged to the CPU that asks. node: the system's number; -1: of whoever touches it
  * first. NULL: none left.
