@@ -43,8 +43,8 @@ static bool step(struct clv_observe *run, unsigned round, struct cleave_thread *
 	}
 	/* The anchor may be out for an instant of each: it takes readers at the same time to see.
 	 */
-	for (unsigned k = 0; k < CHANGES_MAX && !code && clv_read(&state->reads) - reads < READS;
-	     k++)
+	unsigned most = clv_observe_steps(run, CHANGES_MAX);
+	for (unsigned k = 0; k < most && !code && clv_read(&state->reads) - reads < READS; k++)
 		code = cleave_change(run->map, thread, clv_subject_entry(anchor), start + k % 3,
 				     start + k % 3);
 	return clv_observe_must(run, 0, round, "an update failed", code);

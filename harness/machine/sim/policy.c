@@ -8,8 +8,8 @@
  * random   with a probability drawn for the schedule, 1/2 to 1/64, someone else.
  * pct      priorities at random; the highest that can, runs; at `changes` accesses, drawn among
  *          about `steps`, the one that runs becomes the lowest. Finds a bug that needs d ordering
- *          constraints with probability 1 / (n * steps^(d-1)) at least. A CPU that pauses for the
- *          time goes to the bottom, or its loop would never end.
+ *          constraints with probability 1 / (n * steps^(d-1)) at least. A CPU that pauses, and is
+ *          not taken out, goes to the bottom, or its loop would never end.
  *          Source: Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010.
  *
  * All of it is drawn from the seed, so that a schedule is replayed by running its seed again.
