@@ -147,11 +147,15 @@ static int choose(struct options *options, char *canonical, struct chosen *chose
 static void print_result(const struct options *options, const char *scenario,
 			 const struct clv_explore_result *result)
 {
-	printf("%-16s %-6s %10llu schedules %12llu steps %u failed  %8.0f schedules/s\n", scenario,
+	char accesses[80] = "";
+	if (!result->failed)
+		snprintf(accesses, sizeof(accesses), "  %llu accesses each, %llu at most",
+			 (unsigned long long)(result->steps / result->schedules),
+			 (unsigned long long)result->longest);
+	printf("%-14s %-6s %8llu schedules, %u failed  %7.0f/s%s\n", scenario,
 	       clv_explore_policy_name(options->plan.policy),
-	       (unsigned long long)result->schedules, (unsigned long long)result->steps,
-	       result->failed,
-	       result->seconds > 0 ? (double)result->schedules / result->seconds : 0);
+	       (unsigned long long)result->schedules, result->failed,
+	       result->seconds > 0 ? (double)result->schedules / result->seconds : 0, accesses);
 	fflush(stdout);
 }
 
@@ -180,13 +184,17 @@ static void print_failure(const struct options *options, const char *canonical,
 static json_t *result_json(const char *canonical, const struct options *options,
 			   const char *scenario, const struct clv_explore_result *result)
 {
-	json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:b}", "design", canonical,
+	json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:I, s:b}", "design", canonical,
 				   "scenario", scenario, "policy",
 				   clv_explore_policy_name(options->plan.policy), "threads",
 				   (int)options->plan.config.threads, "schedules",
-				   (json_int_t)result->schedules, "steps",
-				   (json_int_t)result->steps, "failed", (int)result->failed);
-	if (!object || !result->failed)
+				   (json_int_t)result->schedules, "failed", (int)result->failed);
+	if (!object)
+		return NULL;
+	json_object_set_new(object, "accesses",
+			    json_integer((json_int_t)(result->failed ? result->failed_steps :
+								       result->steps)));
+	if (!result->failed)
 		return object;
 	/* Text, as numbers of JSON do not reach so far. */
 	char seed[24];

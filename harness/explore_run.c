@@ -30,7 +30,7 @@ enum {
 };
 
 /* A hundred times what the longest schedule of a design that is right has been seen to take. */
-#define STEPS_MAX UINT64_C(20000000)
+#define STEPS_MAX UINT64_C(5000000)
 
 /* Shared with a child. */
 struct slot {
@@ -38,6 +38,7 @@ struct slot {
 	uint64_t batch;
 	uint64_t done;	/* schedules passed */
 	uint64_t steps; /* of these */
+	uint64_t longest;
 	bool failed, ended;
 	uint64_t failed_steps;
 	char why[240], waiting[1024];
@@ -168,7 +169,9 @@ static bool run_schedule(const struct clv_explore_plan *plan, uint64_t seed, str
 			clv_sim_report_waiters(slot->waiting, sizeof(slot->waiting));
 	}
 	if (!code && table->check(at, &error)) {
-		slot->steps += clv_sim_counts()->steps;
+		uint64_t steps = clv_sim_counts()->steps;
+		slot->steps += steps;
+		slot->longest = steps > slot->longest ? steps : slot->longest;
 		table->end(at);
 		return true;
 	}
@@ -177,11 +180,29 @@ static bool run_schedule(const struct clv_explore_plan *plan, uint64_t seed, str
 	return false;
 }
 
-/* A fiber's stack may be what is at fault. */
-static void expect_crashes(void)
+static struct slot *crashing;
+
+static void note_crash(int signal)
 {
+	crashing->failed_steps = clv_sim_counts()->steps;
+	raise(signal); /* the action was reset */
+}
+
+/* A fiber's stack may be what is at fault: the handler has one of its own. */
+static void expect_crashes(struct slot *slot)
+{
+	static char stack[64 * 1024];
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 	const struct rlimit none = { 0, 0 };
+	const stack_t apart = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct sigaction action = { .sa_flags = SA_ONSTACK | SA_RESETHAND };
+
+	action.sa_handler = note_crash;
+	crashing = slot;
 	setrlimit(RLIMIT_CORE, &none);
+	sigaltstack(&apart, NULL);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &action, NULL);
 }
 
 static void run_batch(const struct clv_explore_plan *plan, struct slot *slot)
@@ -189,7 +210,7 @@ static void run_batch(const struct clv_explore_plan *plan, struct slot *slot)
 	uint64_t first = slot->batch * BATCH;
 	uint64_t count = plan->schedules - first < BATCH ? plan->schedules - first : BATCH;
 
-	expect_crashes();
+	expect_crashes(slot);
 	while (slot->done < count && !slot->failed) {
 		if (run_schedule(plan, plan->seed + first + slot->done, slot))
 			__atomic_add_fetch(&slot->done, 1, __ATOMIC_RELAXED);
@@ -261,7 +282,7 @@ struct crew {
 	struct slot *slot; /* [processes], and one more: the lowest that failed */
 	unsigned processes;
 	uint64_t next, batches; /* begun; those after a failure are not */
-	uint64_t steps;
+	uint64_t steps, longest;
 };
 
 /* What is over goes into the sums. */
@@ -271,6 +292,7 @@ static void settle(struct crew *crew, struct slot *slot)
 	slot->child = 0;
 	if (!slot->failed) {
 		crew->steps += slot->steps;
+		crew->longest = slot->longest > crew->longest ? slot->longest : crew->longest;
 	} else if (slot->batch < crew->batches) {
 		crew->batches = slot->batch;
 		*worst = *slot;
@@ -315,18 +337,18 @@ static int run_all(struct crew *crew, struct cleave_error *error)
 	return 0;
 }
 
-/* Batches after the failure have added to the steps: of those before it, each counts once. */
 static void sum_up(const struct crew *crew, struct clv_explore_result *result)
 {
 	const struct clv_explore_plan *plan = crew->plan;
 	const struct slot *worst = &crew->slot[crew->processes];
 	result->schedules = plan->schedules;
-	result->steps = crew->steps;
 	result->failed = worst->failed;
-	if (!worst->failed)
+	if (!worst->failed) {
+		result->steps = crew->steps;
+		result->longest = crew->longest;
 		return;
+	}
 	result->schedules = worst->batch * BATCH + worst->done + 1;
-	result->steps += worst->steps + worst->failed_steps;
 	result->failed_steps = worst->failed_steps;
 	result->seed = plan->seed + result->schedules - 1;
 	result->policy = policy_of(plan, result->seed);

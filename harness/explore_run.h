@@ -26,11 +26,13 @@ struct clv_explore_plan {
 
 struct clv_explore_result {
 	uint64_t schedules; /* up to and with the one that failed */
-	uint64_t steps;	    /* accesses, of all these; not of one that crashed or hung */
+	uint64_t steps;	    /* accesses of all these; after a failure 0: some ran beyond it */
+	uint64_t longest;   /* likewise: of the schedule that had most */
 	double seconds;
 	bool failed;
 	/* Of the failure. */
-	uint64_t seed, failed_steps;
+	uint64_t seed;
+	uint64_t failed_steps; /* 0: it hung */
 	enum clv_explore_policy policy; /* random or pct */
 	char why[240];
 	char waiting[1024]; /* who waits for what, a line each, or "" */

@@ -21,4 +21,4 @@ again=$(ELSEWHERE=$(printf '%4000s' x) run)
 	echo "$again"
 	exit 1
 }
-echo "$once" | grep -q '"steps"'
+echo "$once" | grep -q '"accesses"'

@@ -4,6 +4,7 @@
 
 #include "lib/locks/lock.h"
 #include "lib/schemes/scheme.h"
+#include "tests/model/list_unlocked.h"
 
 /* Made by tests/broken/meson.build. */
 extern const struct cleave_structure *const seeded_structures[];
@@ -12,7 +13,14 @@ extern const struct clv_lock_type *const seeded_locks[];
 
 int seeded_add(struct cleave_error *error)
 {
-	int code = 0;
+	/* Walks beside updates, and freeing deferred; and the same, not saying that it defers. */
+	static struct cleave_structure hasty;
+	hasty = list_unlocked;
+	hasty.name = "broken_hasty";
+	hasty.flags &= ~(unsigned)CLEAVE_DEFERS;
+	int code = cleave_register(&list_unlocked, error);
+	if (!code)
+		code = cleave_register(&hasty, error);
 	for (unsigned i = 0; !code && seeded_structures[i]; i++)
 		code = cleave_register(seeded_structures[i], error);
 	for (unsigned i = 0; !code && seeded_schemes[i]; i++)

@@ -49,14 +49,16 @@ static void set_bounds(struct cleave_interval *interval, uint64_t start, uint64_
 
 static void get_bounds(const struct cleave_interval *interval, uint64_t *start, uint64_t *last)
 {
-	uintptr_t before;
-
 	/* Partner is set_bounds. It writes a few words under a lock: this ends. */
-	do {
-		before = __atomic_load_n(&interval->word[1], __ATOMIC_SEQ_CST);
+	for (;;) {
+		uintptr_t before = __atomic_load_n(&interval->word[1], __ATOMIC_SEQ_CST);
 		*start = __atomic_load_n(&interval->start, __ATOMIC_SEQ_CST);
 		*last = __atomic_load_n(&interval->last, __ATOMIC_SEQ_CST);
-	} while (before % 2 || __atomic_load_n(&interval->word[1], __ATOMIC_SEQ_CST) != before);
+		if (before % 2 == 0 &&
+		    __atomic_load_n(&interval->word[1], __ATOMIC_SEQ_CST) == before)
+			return;
+		cleave_pause();
+	}
 }
 
 static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *last)
