@@ -175,7 +175,7 @@ bool clv_arena_keep(void)
 		return false;
 	}
 	for (size_t i = 0; i < lines; i++)
-		kept.name_of_line[i] = clv_sim.line[first + i].name;
+		kept.name_of_line[i] = clv_line_at(first + i)->name;
 	memcpy(kept.free_pages, free_pages, sizeof(free_pages));
 	kept.name_count = name_count;
 	return true;
@@ -189,9 +189,9 @@ void clv_arena_restore(bool waited)
 	uint32_t first = clv_line_of(blocks_begin());
 	/* Of the variables' and the stacks' lines what is left is counts that mean nothing. */
 	uint32_t from = waited ? 0 : first;
-	memset(clv_sim.line + from, 0, (clv_arena_lines() - from) * sizeof(*clv_sim.line));
+	memset(clv_line_at(from), 0, (size_t)(clv_arena_lines() - from) << clv_sim.line_shift);
 	for (size_t i = 0; i < lines; i++)
-		clv_sim.line[first + i].name = kept.name_of_line[i];
+		clv_line_at(first + i)->name = kept.name_of_line[i];
 	memcpy(blocks_begin(), kept.blocks, kept.blocks_bytes);
 	memcpy(__start_clv_sim_data, kept.data,
 	       (size_t)(__stop_clv_sim_data - __start_clv_sim_data));
