@@ -383,7 +383,8 @@ def calibrates():
              "wake_latency_ns alloc_ns").split()
     distances = "core l3 node package remote".split()
     expected = plain + [f"memory_ns.{d}" for d in distances[2:]]
-    expected += [f"{name}_ns.{d}" for name in ("read", "write", "upgrade") for d in distances]
+    expected += [f"{name}.{d}" for name in ("read_ns", "write_ns", "upgrade_ns", "read_takes")
+                 for d in distances]
     with Folder() as folder:
         said = fine("calibrate", "--seconds", "0.2", "--out", folder / "host.json")
         assert sorted(os.listdir(folder)) == ["host.json", "host.xml"]
