@@ -12,11 +12,12 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../../lib/error.h"
 #include "../machine/machine.h"
-#include "compute_counts.h"
+#include "compute_simulated.h"
 #include "system.h"
 
 enum { PAIRS_MAX = 16, HOMES_MAX = 4 };
@@ -403,41 +404,46 @@ static int measure_core(struct run *run)
 	return 0;
 }
 
-/* Each kernel counts the same: its equation is divided by its time. */
-static void fit_compute(struct run *run)
+/* Those of the simulated machine that compute.h's kernels feel, as measured so far. */
+static struct clv_costs costs_so_far(const struct run *run)
 {
-	double matrix[CLV_COMPUTE_KERNELS][2], right[CLV_COMPUTE_KERNELS], x[2], worst = 0;
-	const double mispredict = run->calibration->parameter[CLV_CAL_MISPREDICT].value;
-	size_t rounds = 0;
+	const struct clv_calibrated *found = run->calibration->parameter;
+	const struct clv_parameter *parameter;
+	struct clv_costs costs = { 0 };
+	for (unsigned i = 0; (parameter = clv_parameter_at(i)); i++) {
+		for (unsigned j = 0; j < CLV_CAL_PARAMETERS; j++) {
+			if (strcmp(parameter->name, clv_calibration_name(j)))
+				continue;
+			double value = found[j].value * (parameter->is_time ? 1000 : 1);
+			*(uint64_t *)((char *)&costs + parameter->offset) = (uint64_t)(value + 0.5);
+		}
+	}
+	return costs;
+}
 
+static int fit_compute(struct run *run)
+{
+	struct clv_costs costs = costs_so_far(run);
+	double ns[CLV_COMPUTE_KERNELS], misfit;
+	size_t rounds = 0;
 	for (unsigned i = 0; i < CLV_COMPUTE_KERNELS; i++) {
-		struct clv_compute_counts counts;
-		const struct clv_estimate *kernel = &run->calibration->kernel[i];
-		if (!clv_compute_counts(i, &counts) || !(kernel->value.median > 0))
-			return;
-		matrix[i][0] = counts.blocks / kernel->value.median;
-		matrix[i][1] = counts.accesses / kernel->value.median;
-		right[i] = 1 - counts.mispredicts * mispredict / kernel->value.median;
-		rounds += kernel->rounds;
+		ns[i] = run->calibration->kernel[i].value.median;
+		rounds += run->calibration->kernel[i].rounds;
 	}
-	if (clv_nnls(&matrix[0][0], right, CLV_COMPUTE_KERNELS, 2, x))
-		return;
-	for (unsigned i = 0; i < CLV_COMPUTE_KERNELS; i++) {
-		double off = matrix[i][0] * x[0] + matrix[i][1] * x[1] - right[i];
-		off = off < 0 ? -off : off;
-		worst = off > worst ? off : worst;
-	}
+	int code = clv_compute_fit(&costs, ns, &misfit, run->error);
+	if (code)
+		return code;
+	const double found[] = { (double)costs.block_ps / 1000, (double)costs.access_ps / 1000 };
 	for (unsigned i = 0; i < 2; i++) {
 		struct clv_calibrated *parameter = &run->calibration->parameter[CLV_CAL_BLOCK + i];
-		parameter->value = parameter->low = parameter->high = x[i];
+		parameter->value = parameter->low = parameter->high = found[i];
 		parameter->measured = true;
-		snprintf(
-			parameter->source, sizeof(parameter->source),
-			"measured: least squares, not below 0, of the times of %d kernels, medians "
-			"of %zu rounds in all, over the simulated machine's counts, mispredicts "
-			"taken off; largest misfit %.0f %%",
-			CLV_COMPUTE_KERNELS, rounds, 100 * worst);
+		snprintf(parameter->source, sizeof(parameter->source),
+			 "measured: with it, and the others here, the simulated machine takes as long "
+			 "for %d kernels as this one, medians of %zu rounds in all; largest misfit "
+			 "%.0f %%", CLV_COMPUTE_KERNELS, rounds, 100 * misfit);
 	}
+	return 0;
 }
 
 static int measure_compute(struct run *run)
@@ -445,9 +451,7 @@ static int measure_compute(struct run *run)
 	progress(run, "computation");
 	int status = clv_probe_compute(run->machine, run->cpu, budget_ns(run, SHARE_COMPUTE),
 				       run->calibration->kernel, run->error);
-	if (!status)
-		fit_compute(run);
-	return status;
+	return status ? status : fit_compute(run);
 }
 
 /* ---- the operating system ---- */

@@ -103,3 +103,5 @@ const struct clv_compute_kernel clv_compute_kernel[CLV_COMPUTE_KERNELS] = {
 	{ "crc", "CRC-32 of 256 bytes, bit by bit", run_crc },
 	{ "list", "walk of a list of 512", run_list },
 };
+
+const struct clv_compute_table clv_compute_native = { clv_compute_begin, clv_compute_kernel };

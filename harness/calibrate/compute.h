@@ -35,4 +35,11 @@ struct clv_compute_kernel {
 enum { CLV_COMPUTE_KERNELS = 3 };
 extern const struct clv_compute_kernel clv_compute_kernel[CLV_COMPUTE_KERNELS];
 
+/* A build's own: the simulated one's is clv_compute_simulated. */
+struct clv_compute_table {
+	void (*begin)(struct clv_compute *state, uint64_t seed);
+	const struct clv_compute_kernel *kernel;
+};
+extern const struct clv_compute_table clv_compute_native;
+
 #endif

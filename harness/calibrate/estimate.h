@@ -39,13 +39,4 @@ int clv_estimate_make(struct clv_estimate *estimate, const double *value, const 
  */
 int clv_estimate_combine(struct clv_estimate *estimate, const struct clv_estimate *part, size_t n);
 
-/*
- * The x >= 0 for which the sum of squares of matrix * x - right is least. `matrix`:
- * [rows][unknowns]. Every set of unknowns that are not 0 is tried, which is exact, and cheap for as
- * few as allowed. Returns: 0; -EINVAL if rows or unknowns are 0, there are more unknowns than rows
- * or than CLV_NNLS_UNKNOWNS, or the matrix does not determine them.
- */
-#define CLV_NNLS_UNKNOWNS 4
-int clv_nnls(const double *matrix, const double *right, size_t rows, size_t unknowns, double *x);
-
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "harness/calibrate/calibration.h"
+#include "harness/calibrate/compute_simulated.h"
 #include "harness/calibrate/system.h"
 #include "lib/error.h"
 #include "lib/topology.h"
@@ -162,64 +163,38 @@ Test(estimate, pairs_count_the_same)
 	cr_assert_eq(all.dropped, 7);
 }
 
-/* ---- least squares ---- */
+/* ---- what computing costs ---- */
 
-Test(nnls, exact)
+/* Times that the simulated machine made are led back to what it made them of. */
+Test(compute_fit, finds_what_it_was)
 {
-	const double matrix[] = { 2, 1, 1, 3, 5, 5 },
-		     right[] = { 2 * 1.5 + 0.25, 1.5 + 0.75, 8.75 };
-	double x[2];
-	cr_assert_eq(clv_nnls(matrix, right, 3, 2, x), 0);
-	cr_assert(fabs(x[0] - 1.5) < 1e-9 && fabs(x[1] - 0.25) < 1e-9, "%g %g", x[0], x[1]);
-}
-
-/* Without the bound the second would be below 0; then the first is not what it was either. */
-Test(nnls, bound)
-{
-	const double matrix[] = { 1, 0, 1, 1 }, right[] = { 4, 2 };
-	double x[2];
-	cr_assert_eq(clv_nnls(matrix, right, 2, 2, x), 0);
-	cr_assert(fabs(x[0] - 3) < 1e-9 && x[1] == 0, "%g %g", x[0], x[1]);
-	const double negative[] = { -1, -2 };
-	cr_assert_eq(clv_nnls(matrix, negative, 2, 2, x), 0);
-	cr_assert(x[0] == 0 && x[1] == 0);
-}
-
-/* Against a grid: nothing allowed is better. */
-Test(nnls, best_of_a_grid)
-{
-	const double matrix[] = { 3, 1, 0.5, 1, 2, 2, 1, 0, 1, 0.2, 0, 4 };
-	const double right[] = { 5, 1, 2, 6 };
-	double x[3], least = INFINITY, ours = 0;
-
-	cr_assert_eq(clv_nnls(matrix, right, 4, 3, x), 0);
-	cr_assert(x[0] >= 0 && x[1] >= 0 && x[2] >= 0);
-	for (unsigned at = 0; at < 41 * 41 * 41 + 1; at++) {
-		bool grid = at < 41 * 41 * 41;
-		double y[] = { at % 41 * 0.05, at / 41 % 41 * 0.05, at / 1681 * 0.05 }, sum = 0;
-		for (unsigned r = 0; r < 4; r++) {
-			double off = -right[r];
-			for (unsigned j = 0; j < 3; j++)
-				off += matrix[3 * r + j] * (grid ? y[j] : x[j]);
-			sum += off * off;
-		}
-		if (grid)
-			least = sum < least ? sum : least;
-		else
-			ours = sum;
+	static const uint64_t made_of[][2] = { { 740, 190 }, { 250, 400 }, { 1500, 100 } };
+	struct clv_model *model;
+	struct cleave_error error = { "" };
+	cr_assert_eq(clv_model_load(&model, "naples-2s128", &error), 0, "%s", error.text);
+	for (unsigned i = 0; i < sizeof(made_of) / sizeof(made_of[0]); i++) {
+		double ns[CLV_COMPUTE_KERNELS], misfit;
+		struct clv_costs costs = model->costs;
+		costs.block_ps = made_of[i][0];
+		costs.access_ps = made_of[i][1];
+		cr_assert_eq(clv_compute_simulated_ns(&costs, ns, &error), 0, "%s", error.text);
+		costs.block_ps = costs.access_ps = 1;
+		cr_assert_eq(clv_compute_fit(&costs, ns, &misfit, &error), 0, "%s", error.text);
+		cr_assert(misfit < 0.05, "%g", misfit);
+		cr_assert(fabs((double)costs.block_ps / (double)made_of[i][0] - 1) < 0.1, "%d",
+			  (int)costs.block_ps);
 	}
-	cr_assert_leq(ours, least + 1e-9);
-	cr_assert_geq(ours, least - 0.5, "the grid is fine enough to come near");
+	clv_model_free(model);
 }
 
-Test(nnls, refusals)
+Test(compute_fit, refuses_no_time)
 {
-	const double same[] = { 1, 2, 2, 4, 3, 6 }, right[] = { 1, 2, 3 };
-	double x[8];
-	cr_assert_eq(clv_nnls(same, right, 3, 2, x), -EINVAL);
-	cr_assert_eq(clv_nnls(same, right, 1, 2, x), -EINVAL);
-	cr_assert_eq(clv_nnls(same, right, 3, 0, x), -EINVAL);
-	cr_assert_eq(clv_nnls(same, right, 3, CLV_NNLS_UNKNOWNS + 1, x), -EINVAL);
+	const double ns[CLV_COMPUTE_KERNELS] = { 1, 0, 1 };
+	struct clv_costs costs = { 0 };
+	struct cleave_error error = { "" };
+	double misfit;
+	cr_assert_eq(clv_compute_fit(&costs, ns, &misfit, &error), -EINVAL);
+	cr_assert_str_eq(error.text, "calibrate: a kernel that takes no time: crc");
 }
 
 /* ---- distances ---- */
