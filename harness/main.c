@@ -13,6 +13,7 @@ static const struct {
 	const char *summary;
 	int (*run)(int argc, char **argv);
 } command[] = {
+	{ "bench-machine", "how fast this computer simulates another", clv_cmd_bench_machine },
 	{ "calibrate", "measure this machine, and write its machine file", clv_cmd_calibrate },
 	{ "explore", "run small cases of a design under many schedules, to find faults",
 	  clv_cmd_explore },
@@ -29,7 +30,7 @@ static void print_help(FILE *out)
 	fputs("Usage: cleave COMMAND [OPTION...]\n"
 	      "Interval containers for many cores, compared.\n\n", out);
 	for (unsigned i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-10s %s\n", command[i].name, command[i].summary);
+		fprintf(out, "  %-13s %s\n", command[i].name, command[i].summary);
 	fputs("\n  --help, --version; each command has a --help of its own\n", out);
 }
 

@@ -172,7 +172,7 @@ static double window_seconds(const struct clv_run_result *result, const struct c
 	return elapsed_ns / 1e9 / point->threads;
 }
 
-static struct clv_run_config config_of(const struct clv_point *point, uint64_t repetition)
+struct clv_run_config clv_point_config(const struct clv_point *point, uint64_t repetition)
 {
 	const struct clv_settings *settings = point->settings;
 	return (struct clv_run_config){
@@ -196,7 +196,7 @@ static struct clv_run_config config_of(const struct clv_point *point, uint64_t r
 int clv_point_check(const struct clv_point *point, struct cleave_error *error)
 {
 	const struct clv_bench *bench = point->settings->machine->bench;
-	const struct clv_run_config config = config_of(point, 0);
+	const struct clv_run_config config = clv_point_config(point, 0);
 	struct clv_machine *machine = point->settings->machine;
 	struct clv_run *run;
 	int code = machine->begin ? machine->begin(machine, config.seed, error) : 0;
@@ -227,7 +227,7 @@ int clv_point_run(const struct clv_point *point, uint64_t repetition,
 	const struct clv_settings *settings = point->settings;
 	struct clv_machine *machine = settings->machine;
 	const struct clv_bench *bench = machine->bench;
-	const struct clv_run_config config = config_of(point, repetition);
+	const struct clv_run_config config = clv_point_config(point, repetition);
 	struct clv_run *run;
 
 	configure(settings, repetition);

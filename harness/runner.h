@@ -117,6 +117,8 @@ struct clv_time_share {
 };
 bool clv_point_time_share(const struct clv_point *point, struct clv_time_share *share);
 
+/* What a repetition is given. Points into point and settings. */
+struct clv_run_config clv_point_config(const struct clv_point *point, uint64_t repetition);
 /*
  * One run, on fresh maps. report: NULL, or what a simulated machine fills in. Returns: 0 with a
  * result, valid or not; negative errno with a line in error.

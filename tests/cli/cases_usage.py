@@ -31,14 +31,15 @@ def without_arguments():
 
 @case
 def helps():
-    for command in ([], ["calibrate"], ["list"], ["plot"], ["run"], ["topo"]):
+    for command in ([], ["calibrate"], ["bench-machine"], ["list"], ["plot"], ["run"], ["topo"]):
         text = fine(*command, "--help")
         assert text.startswith("Usage: cleave"), text
         for line in text.splitlines():
             assert len(line) <= 100, line
     options = set(re.findall(r"--[a-z-]+", fine("run", "--help")))
     for option in ("workload machine threads place seed repetitions think-ns population walks "
-                   "other-lock-ns migrate oversubscribe json").split():
+                   "other-lock-ns migrate oversubscribe json set jobs budget run-ahead-ns timeline "
+                   "lines").split():
         assert "--" + option in options, option
     assert re.fullmatch(r"cleave \d+\.\d+\.\d+\n", fine("--version"))
 
