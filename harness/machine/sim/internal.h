@@ -199,6 +199,7 @@ uint64_t clv_engine_random(void);
 
 /* ---- policy.c ---- */
 void clv_policy_begin(void);
+uint64_t clv_policy_now_ns(void);
 /* PCT: it only passes the time; everybody else first. */
 void clv_policy_demote(struct clv_vcpu *cpu);
 /* Who runs next of those that could; `self`, which may be one, is about to do an access. */

@@ -12,11 +12,15 @@
  *          not taken out, goes to the bottom, or its loop would never end.
  *          Source: Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010.
  *
+ * Time goes by with accesses, at a pace drawn for the schedule, 10 ns to 10 us each: limits of time
+ * are reached in some schedules and not in others.
+ *
  * All of it is drawn from the seed, so that a schedule is replayed by running its seed again.
  */
 #include "internal.h"
 
 static unsigned rarely; /* one of 2^rarely */
+static uint64_t access_ns;
 
 void clv_policy_begin(void)
 {
@@ -32,6 +36,13 @@ void clv_policy_begin(void)
 	clv_sim.config.changes = changes;
 	for (unsigned i = 0; i < changes; i++)
 		clv_sim.change_at[i] = clv_engine_random() % (config->steps ? config->steps : 1);
+	static const uint64_t paces[] = { 10, 100, 1000, 10000 };
+	access_ns = paces[clv_engine_random() % 4];
+}
+
+uint64_t clv_policy_now_ns(void)
+{
+	return clv_sim.counts.steps * access_ns;
 }
 
 void clv_policy_demote(struct clv_vcpu *cpu)

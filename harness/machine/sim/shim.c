@@ -120,8 +120,7 @@ uint64_t clv_sim_now_ns(void)
 		return (outside_ps += clv_sim.costs.clock_ps) / PS_PER_NS;
 	cpu->bounded = true;
 	cpu->clock += clv_sim.costs.clock_ps;
-	/* Exploring, time goes by with every look at it. */
-	return clv_sim.charged ? cpu->clock / PS_PER_NS : clv_sim.counts.steps * 10;
+	return clv_sim.charged ? cpu->clock / PS_PER_NS : clv_policy_now_ns();
 }
 
 int clv_sim_cpu_now(void)
