@@ -11,14 +11,29 @@ extern const struct cleave_structure *const seeded_structures[];
 extern const struct clv_scheme *const seeded_schemes[];
 extern const struct clv_lock_type *const seeded_locks[];
 
+static void crash(void *self, struct cleave_thread *thread, struct cleave_entry *entry,
+		  void **reserve)
+{
+	(void)self;
+	(void)thread;
+	(void)entry;
+	(void)reserve;
+	__builtin_trap();
+}
+
 int seeded_add(struct cleave_error *error)
 {
 	/* Walks beside updates, and freeing deferred; and the same, not saying that it defers. */
-	static struct cleave_structure hasty;
+	static struct cleave_structure hasty, crashes;
 	hasty = list_unlocked;
 	hasty.name = "broken_hasty";
 	hasty.flags &= ~(unsigned)CLEAVE_DEFERS;
+	crashes = list_unlocked;
+	crashes.name = "broken_crashes";
+	crashes.remove = crash;
 	int code = cleave_register(&list_unlocked, error);
+	if (!code)
+		code = cleave_register(&crashes, error);
 	if (!code)
 		code = cleave_register(&hasty, error);
 	for (unsigned i = 0; !code && seeded_structures[i]; i++)

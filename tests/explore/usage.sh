@@ -53,16 +53,17 @@ expect 0 "$cleave" explore null_sink --schedules 2 --json --policy random
 grep -q '"scenario": "mix"' "$work/out" || fail "no JSON"
 
 # A failure: one line that says what, how it is replayed, and who waits below it.
-for what in "one:broken_reader_beside_writer hold_exclusive" "one:broken_looks_before_release mix" \
-	"one:broken_swap_in_two_steps mix"; do
+for what in "rb_interval/one:broken_reader_beside_writer hold_exclusive" \
+	"rb_interval/one:broken_looks_before_release mix" "broken_crashes/one:rwsem migrate"; do
 	read -r design scenario <<<"$what"
-	expect 1 "$seeded" "rb_interval/$design" --scenario "$scenario" --schedules 20000
+	expect 1 "$seeded" "$design" --scenario "$scenario" --schedules 20000
 	grep -q "^$scenario .* schedules, 1 failed " "$work/out" || fail "no line of results"
 	line=$(grep -c '^cleave: ' "$work/err")
 	[ "$line" = 1 ] || fail "not one line of error: $what"
 	first=$(head -n 1 "$work/err")
 	replay=${first##*replay with: cleave explore }
 	case $what in
+	*crashes*) grep -q ': ended by signal ' "$work/err" || fail "it does not say how it ended" ;;
 	*looks_before*) grep -q '^  CPU .* waiting for broken_looks_before_release' "$work/err" ||
 		fail "it does not say who waits" ;;
 	esac
