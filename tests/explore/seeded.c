@@ -11,13 +11,11 @@ extern const struct cleave_structure *const seeded_structures[];
 extern const struct clv_scheme *const seeded_schemes[];
 extern const struct clv_lock_type *const seeded_locks[];
 
-static void crash(void *self, struct cleave_thread *thread, struct cleave_entry *entry,
-		  void **reserve)
+static void crash(void *self, struct cleave_update *update, struct cleave_entry *entry)
 {
 	(void)self;
-	(void)thread;
+	(void)update;
 	(void)entry;
-	(void)reserve;
 	__builtin_trap();
 }
 
