@@ -467,9 +467,13 @@ static void wait_exclusive(struct rwsem *sem, struct cleave_thread *self)
 	while (!try_queued_locked(sem, &waiter)) {
 		bool handoff = waiter.handoff;
 		clv_wait_lock_release(&sem->wait_lock);
-		/* About to be free: its owner has gone, or goes while it runs. */
+		/*
+		 * About to be free: its owner has gone, or goes while it runs. It may be free
+		 * already, and what watch has read since its last pause says nothing of that: no
+		 * pause that rests until something read is written.
+		 */
 		if (handoff && watch(sem) == BY_NOBODY)
-			clv_pause();
+			clv_pause_bounded();
 		else
 			clv_park(self, CLV_FOREVER);
 		clv_wait_lock_take(&sem->wait_lock, self);
