@@ -29,7 +29,7 @@ enum {
 	NAP_NS = 500000,
 };
 
-/* More than twenty times what the longest schedule of a design that is right has been seen to take. */
+/* More than ten times what the longest schedule of a design that is right has been seen to take. */
 #define STEPS_MAX UINT64_C(5000000)
 
 /* Shared with a child. */
