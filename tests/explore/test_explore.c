@@ -38,7 +38,7 @@ static const char *const others[] = { "list_unlocked/one:rwsem", "list_unlocked@
 
 enum {
 	BUGS = sizeof(table) / sizeof(table[0]),
-	FIND_WITHIN = 20000, /* schedules */
+	FIND_WITHIN = 50000, /* schedules */
 	INTACT = 200,	     /* of each scenario */
 	INTACT_LONG = 10000,
 	THREADS = 3,

@@ -54,9 +54,9 @@ grep -q '"scenario": "mix"' "$work/out" || fail "no JSON"
 
 # A failure: one line that says what, how it is replayed, and who waits below it.
 for what in "rb_interval/one:broken_reader_beside_writer hold_exclusive" \
-	"rb_interval/one:broken_looks_before_release mix" "broken_crashes/one:rwsem migrate"; do
+	"rb_interval/one:broken_looks_before_release hold_shared" "broken_crashes/one:rwsem migrate"; do
 	read -r design scenario <<<"$what"
-	expect 1 "$seeded" "$design" --scenario "$scenario" --schedules 20000
+	expect 1 "$seeded" "$design" --scenario "$scenario" --schedules 50000
 	grep -q "^$scenario .* schedules, 1 failed " "$work/out" || fail "no line of results"
 	line=$(grep -c '^cleave: ' "$work/err")
 	[ "$line" = 1 ] || fail "not one line of error: $what"
