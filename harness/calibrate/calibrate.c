@@ -426,9 +426,13 @@ static int fit_compute(struct run *run)
 	struct clv_costs costs = costs_so_far(run);
 	double ns[CLV_COMPUTE_KERNELS], misfit;
 	size_t rounds = 0;
+	unsigned kernels = 0;
 	for (unsigned i = 0; i < CLV_COMPUTE_KERNELS; i++) {
 		ns[i] = run->calibration->kernel[i].value.median;
+		if (!clv_compute_kernel[i].fits)
+			continue;
 		rounds += run->calibration->kernel[i].rounds;
+		kernels++;
 	}
 	int code = clv_compute_fit(&costs, ns, &misfit, run->error);
 	if (code)
@@ -440,8 +444,8 @@ static int fit_compute(struct run *run)
 		parameter->measured = true;
 		snprintf(parameter->source, sizeof(parameter->source),
 			 "measured: with it, and the others here, the simulated machine takes as long "
-			 "for %d kernels as this one, medians of %zu rounds in all; largest misfit "
-			 "%.0f %%", CLV_COMPUTE_KERNELS, rounds, 100 * misfit);
+			 "for %u kernels as this one, medians of %zu rounds in all; largest misfit "
+			 "%.0f %%", kernels, rounds, 100 * misfit);
 	}
 	return 0;
 }

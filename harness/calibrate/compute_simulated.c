@@ -10,7 +10,7 @@
 /* In the instrumented object: harness/machine/sim/simulated.sh. */
 extern const struct clv_compute_table clv_compute_simulated;
 
-enum { ROUNDS = 2 };
+enum { WARM_ROUNDS = 30, ROUNDS = 2 };
 
 struct job {
 	struct clv_compute *state;
@@ -23,7 +23,7 @@ static void run_kernels(void *arg, unsigned thread)
 	(void)thread;
 	for (unsigned i = 0; i < CLV_COMPUTE_KERNELS; i++) {
 		const struct clv_compute_kernel *kernel = &clv_compute_simulated.kernel[i];
-		kernel->run(job->state, 1); /* to L1, and the branches to the predictor */
+		kernel->run(job->state, WARM_ROUNDS); /* to L1, and the branches learnt */
 		uint64_t begin_ps = clv_sim_settle();
 		kernel->run(job->state, ROUNDS);
 		job->ns[i] = (double)(clv_sim_settle() - begin_ps) / 1000 / ROUNDS;
@@ -86,6 +86,8 @@ static int try_costs(struct fit *fit, uint64_t block_ps, uint64_t access_ps, boo
 		return code;
 	for (unsigned i = 0; i < CLV_COMPUTE_KERNELS; i++) {
 		double ratio = ns[i] / fit->ns[i], off = log(ratio);
+		if (!clv_compute_kernel[i].fits)
+			continue;
 		sum += off * off;
 		misfit = fmax(misfit, fabs(ratio - 1));
 	}

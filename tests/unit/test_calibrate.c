@@ -56,23 +56,33 @@ Test(compute, sorts)
 	}
 }
 
-/* Of 256 zero bytes, of 256 bytes 0xff, and of 0 to 255: zlib's crc32. */
-Test(compute, crc)
+/* Kinds are 0 1 2 0 1 2 0 1 over and over. */
+Test(compute, records)
 {
 	static struct clv_compute state;
-	const unsigned kernel = kernel_called("crc");
 
 	clv_compute_begin(&state, 1);
-	memset(state.text, 0, sizeof(state.text));
-	clv_compute_kernel[kernel].run(&state, 2);
-	cr_assert_eq(state.result, 0x0d968558, "%lx", (unsigned long)state.result);
-	memset(state.text, 0xff, sizeof(state.text));
-	clv_compute_kernel[kernel].run(&state, 1);
-	cr_assert_eq(state.result, 0xfea8a821, "%lx", (unsigned long)state.result);
-	for (unsigned i = 0; i < CLV_COMPUTE_TEXT; i++)
-		state.text[i] = (uint8_t)i;
-	clv_compute_kernel[kernel].run(&state, 1);
-	cr_assert_eq(state.result, 0x29058c73, "%lx", (unsigned long)state.result);
+	clv_compute_kernel[kernel_called("records")].run(&state, 3);
+	cr_assert_eq(state.done.count, 3 * CLV_COMPUTE_RECORDS);
+	cr_assert_eq(state.done.kept, 3 * CLV_COMPUTE_RECORDS / 8 * 3);
+	cr_assert_eq(state.done.moved, 3 * CLV_COMPUTE_RECORDS / 8 * 3);
+	/* 1 has moved by three times its number; last - first stayed. */
+	cr_assert(state.record[1].first >= 4 && state.record[1].last == state.record[1].first + 1);
+	cr_assert_eq(state.result, state.done.sum);
+}
+
+/* Half of what is sought is there; afterwards nothing is. */
+Test(compute, table)
+{
+	static struct clv_compute state;
+
+	clv_compute_begin(&state, 1);
+	for (unsigned round = 0; round < 3; round++) {
+		clv_compute_kernel[kernel_called("table")].run(&state, 1);
+		cr_assert_eq(state.result, CLV_COMPUTE_TABLE / 2);
+		for (unsigned i = 0; i < CLV_COMPUTE_TABLE; i++)
+			cr_assert_eq(state.table[i], 0);
+	}
 }
 
 Test(compute, list)
@@ -189,12 +199,12 @@ Test(compute_fit, finds_what_it_was)
 
 Test(compute_fit, refuses_no_time)
 {
-	const double ns[CLV_COMPUTE_KERNELS] = { 1, 0, 1 };
+	const double ns[CLV_COMPUTE_KERNELS] = { 1, 0, 1, 1 };
 	struct clv_costs costs = { 0 };
 	struct cleave_error error = { "" };
 	double misfit;
 	cr_assert_eq(clv_compute_fit(&costs, ns, &misfit, &error), -EINVAL);
-	cr_assert_str_eq(error.text, "calibrate: a kernel that takes no time: crc");
+	cr_assert_str_eq(error.text, "calibrate: a kernel that takes no time: records");
 }
 
 /* ---- distances ---- */

@@ -11,12 +11,16 @@
  *                misses are under way.
  *   dependence   the data flow is not known. An address within REACH of a value that was loaded
  *                as a word lately is taken to come from it. An address that no such value explains
- *                is taken to come from a narrow load (a 32-bit index) that is not done, if there
- *                is one. So pointer chases wait, two lines of one node do not wait for each other.
+ *                is taken to come from a narrow load (a 32-bit index) that missed L1 and is not done,
+ *                if there is one. So pointer chases wait, also by index, and two lines of one node
+ *                do not wait for each other.
  *   store        goes to the store buffer and is done in order, the lines being fetched at once.
- *   atomic       waits for all loads and stores before it, and all after it wait for it.
- *   branch       a basic block that the predictor (last successor, or that after the same four
- *                blocks) did not expect waits for the load before it, and pays for the refill.
+ *   atomic       of a line that the core owns: behind all stores before it; loads behind it go on,
+ *                as they do in hardware, which undoes them should the line be lost. Of a line that
+ *                has to come: waits for all loads and stores before it, and all after it wait for
+ *                it. A fence is as an atomic of an owned line.
+ *   branch       a basic block that the predictor (entry.c) did not expect waits for the load before
+ *                it, and pays for the refill.
  *
  * Traps that have been fallen into: charge and access are one step, so hooks yield before they
  * charge and never after; wake-ups would be lost. A line in the L1 of an SMT sibling is hit, but
@@ -119,7 +123,7 @@ static inline uint64_t clv_core_depends(const struct clv_vcpu *cpu, const void *
 }
 
 static inline void clv_core_loaded(struct clv_vcpu *cpu, const void *at, unsigned bytes,
-				   uint64_t done)
+				   uint64_t issue, uint64_t done)
 {
 	cpu->last_done = done;
 	if (done > cpu->loads_done)
@@ -138,7 +142,7 @@ static inline void clv_core_loaded(struct clv_vcpu *cpu, const void *at, unsigne
 			cpu->pointer[i] = value;
 			cpu->pointer_done[i] = done;
 		}
-	} else if (bytes == 4) {
+	} else if (bytes == 4 && done > issue + clv_sim.costs.l1_ps) {
 		cpu->narrow_done = done;
 	}
 }
@@ -219,7 +223,7 @@ static inline void clv_core_load(struct clv_vcpu *cpu, const void *at, unsigned 
 	cpu->last_line = index;
 	cpu->last_version = line->version;
 	clv_core_note_read(cpu, index, line->stamp);
-	clv_core_loaded(cpu, at, bytes, done);
+	clv_core_loaded(cpu, at, bytes, issue, done);
 }
 
 /* ---- stores ---- */
@@ -295,11 +299,19 @@ static inline void clv_core_store(struct clv_vcpu *cpu, const void *at)
 	cpu->stores = cpu->stores + 1 == entries ? 0 : cpu->stores + 1;
 }
 
-/* ---- what waits for all ---- */
+/* ---- atomics and fences ---- */
 
+/* All that has been begun is done, and so is `more`. */
 static inline void clv_core_serialise(struct clv_vcpu *cpu)
 {
 	cpu->clock = clv_max(cpu->clock, clv_max(cpu->loads_done, cpu->stores_done));
+}
+
+/* Behind every store before it; every store behind it; loads go on, as far as the window lets. */
+static inline void clv_core_ordered(struct clv_vcpu *cpu, uint64_t issue, uint64_t done)
+{
+	cpu->stores_done = done;
+	clv_core_loaded(cpu, NULL, 0, issue, done);
 }
 
 static inline void clv_core_atomic(struct clv_vcpu *cpu, const void *at)
@@ -315,19 +327,29 @@ static inline void clv_core_atomic(struct clv_vcpu *cpu, const void *at)
 		clv_core_write_free(index);
 		return;
 	}
+	struct clv_line *line = clv_line_at(index);
+	clv_core_turn(cpu);
+	if (clv_core_is_private(cpu, index) && clv_core_in_l1(cpu, index, line)) {
+		uint64_t issue = clv_max(clv_core_depends(cpu, at), cpu->stores_done);
+		uint64_t done = clv_core_own(cpu, index, at, issue) + clv_sim.costs.atomic_ps;
+		line->busy_ps = clv_max(line->busy_ps, done);
+		cpu->clock += cpu->access_ps;
+		clv_core_ordered(cpu, issue, done);
+		return;
+	}
+	/* The line has to come: what follows could begin, but would do so with what it protects. */
 	clv_core_serialise(cpu);
 	clv_core_strict(cpu);
 	cpu->clock += cpu->access_ps;
-	struct clv_line *line = clv_line_at(index);
 	uint64_t done = clv_core_own(cpu, index, at, cpu->clock) + clv_sim.costs.atomic_ps;
 	line->busy_ps = clv_max(line->busy_ps, done);
-	cpu->clock = cpu->last_done = cpu->loads_done = done;
+	cpu->clock = cpu->last_done = cpu->loads_done = cpu->stores_done = done;
 }
 
 static inline void clv_core_fence(struct clv_vcpu *cpu)
 {
-	clv_core_serialise(cpu);
-	cpu->clock += clv_sim.costs.fence_ps;
+	uint64_t issue = clv_max(cpu->clock, cpu->stores_done);
+	clv_core_ordered(cpu, issue, issue + clv_sim.costs.fence_ps);
 }
 
 /* ---- ranges ---- */

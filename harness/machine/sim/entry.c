@@ -263,51 +263,83 @@ void ENTRY(func_exit)(void)
 /* ---- basic blocks ---- */
 
 /*
- * A predictor for the successor of a block: the last one, kept until it was wrong twice; or, where
- * one was learnt, that after the same blocks before it. Shared by all CPUs, which run one code:
- * what is predictable is so on each, and a branch on data is on none.
+ * A predictor for the successor of a block, in the manner of TAGE (Seznec and Michaud, JILP 2006).
+ * Blocks that have always had the same one are predicted so. For the others there are, the longest
+ * that knows first: what followed after the same last HISTORY_LONG such blocks' outcomes; after
+ * the same few; and the last successor, kept until it was wrong twice. A wrong prediction teaches
+ * the next longer table. The tables are shared by all CPUs, which run one code: what is predictable
+ * is so on each, and a branch on data is on none. The history is each CPU's own.
  */
-enum { NEAR = 1 << 13, FAR = 1 << 15 };
+enum { LAST = 1 << 13, LEARNT = 1 << 14 };
+#define HISTORY_SHORT UINT64_C(0xffff) /* four outcomes; all 64 bits are some twenty */
 
 struct guess {
 	uint32_t next;
 	uint16_t tag;
 	uint8_t sure;
+	bool varies; /* of `last`: more than one successor has been seen */
 };
 
-static struct guess near[NEAR], far[FAR];
+static struct guess last[LAST], after_few[LEARNT], after_many[LEARNT];
 
 void clv_predictor_reset(void);
 void clv_predictor_reset(void)
 {
-	memset(near, 0, sizeof(near));
-	memset(far, 0, sizeof(far));
+	memset(last, 0, sizeof(last));
+	memset(after_few, 0, sizeof(after_few));
+	memset(after_many, 0, sizeof(after_many));
 }
 
 static void learn(struct guess *guess, uint32_t next, uint16_t tag)
 {
-	if (guess->tag == tag && guess->next == next) {
+	if (guess->tag == tag && guess->next == next)
 		guess->sure += guess->sure < 3;
-	} else if (guess->sure) {
+	else if (guess->sure)
 		guess->sure--;
-	} else {
-		*guess = (struct guess){ next, tag, 1 };
-	}
+	else
+		*guess = (struct guess){ next, tag, 1, guess->varies };
+}
+
+static struct guess *look_up(struct guess *table, uint32_t block, uint64_t history, uint16_t *tag)
+{
+	uint64_t mixed = (block ^ history * 0xbf58476d1ce4e5b9u) * 0x9e3779b97f4a7c15u;
+	*tag = (uint16_t)(mixed >> 24) | 1;
+	return &table[mixed >> 50];
+}
+
+/* Of a block whose successor varies. */
+static bool predict_varying(struct clv_vcpu *cpu, struct guess *by_last, uint32_t next)
+{
+	uint16_t few_tag, many_tag;
+	struct guess *few = look_up(after_few, cpu->block, cpu->history & HISTORY_SHORT, &few_tag);
+	struct guess *many = look_up(after_many, cpu->block, cpu->history, &many_tag);
+	bool few_knows = few->tag == few_tag && few->sure > 1;
+	bool many_knows = many->tag == many_tag && many->sure > 1;
+	bool few_right = few_knows ? few->next == next : by_last->next == next;
+	bool right = many_knows ? many->next == next : few_right;
+	if (by_last->next != next || few->tag == few_tag)
+		learn(few, next, few_tag);
+	if (!few_right || many->tag == many_tag)
+		learn(many, next, many_tag);
+	cpu->history = cpu->history << 3 ^ next >> 2;
+	return right;
 }
 
 static bool predict(struct clv_vcpu *cpu, uint32_t next)
 {
-	uint32_t from = cpu->block * 0x9e3779b1u;
-	uint32_t path = (cpu->block ^ cpu->history * 0x85ebca6bu) * 0x9e3779b1u;
-	struct guess *by_block = &near[from >> 19], *by_path = &far[path >> 17];
-	uint16_t block_tag = (uint16_t)from | 1, path_tag = (uint16_t)path | 1;
-	bool known = by_path->tag == path_tag && by_path->sure > 1;
-	bool right = known ? by_path->next == next :
-			     by_block->tag == block_tag && by_block->next == next;
-	bool needed = !(by_block->tag == block_tag && by_block->next == next);
-	learn(by_block, next, block_tag);
-	if (needed || by_path->tag == path_tag)
-		learn(by_path, next, path_tag);
+	uint32_t mixed = cpu->block * 0x9e3779b1u;
+	struct guess *by_last = &last[mixed >> 19];
+	uint16_t tag = (uint16_t)mixed | 1;
+	bool known = by_last->tag == tag, right = known && by_last->next == next;
+	if (LIKELY(right && !by_last->varies))
+		return true;
+	if (known && !right)
+		by_last->varies = true;
+	else if (!known)
+		by_last->varies = false;
+	if (known && by_last->varies)
+		right = predict_varying(cpu, by_last, next);
+	learn(by_last, next, tag);
 	return right;
 }
 
@@ -329,7 +361,6 @@ void ENTRY(block)(void)
 	}
 	cpu->clock += cpu->block_ps;
 	cpu->block = block;
-	cpu->history = (cpu->history << 4 ^ block) & 0xffff;
 }
 
 /* ---- for tests ---- */

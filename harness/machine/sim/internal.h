@@ -103,7 +103,8 @@ struct clv_vcpu {
 	uint64_t store_done[CLV_STORES_MAX];
 
 	/* Branches. */
-	uint32_t block, history;
+	uint32_t block;
+	uint64_t history;
 
 	/* Where it is. */
 	unsigned index; /* in the topology */
