@@ -22,6 +22,8 @@ TOPOLOGIES = SOURCE / "tests/data/topology"
 KINDS = ["structures", "partitions", "schemes", "locks", "designs", "workloads", "machines",
          "parameters", "placements"]
 CPUS = sorted(os.sched_getaffinity(0))
+# A process under the thread sanitizer has no room where simulated memory is.
+SIMULATES = os.environ.get("CLEAVE_SANITIZE") != "thread"
 SHORT = ["--repetitions", "6", "--warm-up-ms", "1", "--quiet"]
 
 cases = []

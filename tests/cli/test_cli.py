@@ -12,7 +12,9 @@ if len(sys.argv) < 2:
 # Importing them makes the list of cases.
 import cases_usage
 import cases_results
-import cases_simulated
 import program
+if program.SIMULATES:
+    import cases_same_again
+    import cases_simulated
 
 program.main()
