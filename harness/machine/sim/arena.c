@@ -49,6 +49,7 @@ struct pool {
 	char *at, *limit; /* what is left of the chunk of each class */
 };
 
+static char *arena; /* NULL: it could not be had */
 static char *next_page;
 static struct pool *pool;		 /* [nodes + 1][CLASSES] */
 static struct free_block **free_small;	 /* [nodes + 1][CLASSES] */
@@ -67,12 +68,14 @@ int clv_arena_open(struct cleave_error *error)
 	void *at = mmap(want, CLV_ARENA_BYTES, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (at != want) {
+		int why = at == MAP_FAILED ? errno : EEXIST; /* EEXIST: somebody else's */
 		if (at != MAP_FAILED)
 			munmap(at, CLV_ARENA_BYTES);
 		return clv_error(error, -ENOMEM,
-				 "simulated machine: its address range is taken: %p: %s", want,
-				 strerror(errno));
+				 "simulated machine: cannot have its addresses from %p on: %s", want,
+				 strerror(why));
 	}
+	arena = at;
 	unsigned nodes = clv_sim.nodes + 1;
 	pool = calloc(nodes * CLASSES, sizeof(*pool));
 	free_small = calloc(nodes * CLASSES, sizeof(*free_small));
@@ -92,7 +95,9 @@ int clv_arena_open(struct cleave_error *error)
 
 void clv_arena_close(void)
 {
-	munmap((void *)CLV_ARENA_BASE, CLV_ARENA_BYTES);
+	if (arena)
+		munmap(arena, CLV_ARENA_BYTES);
+	arena = NULL;
 	clv_arena_forget();
 	free(pool);
 	free(free_small);

@@ -21,11 +21,12 @@
 #define CLV_NEVER UINT64_MAX
 
 /*
- * The arena is where nothing else is on Linux: below the mappings, above any program. Lines are
+ * The arena is where nothing else is on Linux: below the mappings and any program's usual address,
+ * above what the address sanitizer keeps for itself (up to 0x10007fff8000). Lines are
  * numbered from 1: the instrumented code's variables, then the arena's. 0 is memory that a
  * simulated CPU may only read: constants, and what the driver made before the run.
  */
-#define CLV_ARENA_BASE UINT64_C(0x100000000000)
+#define CLV_ARENA_BASE UINT64_C(0x200000000000)
 #define CLV_ARENA_BYTES (UINT64_C(4) << 30)
 #define CLV_LINE_SHIFT 6
 #define CLV_PAGE_SHIFT 12
@@ -134,6 +135,8 @@ struct clv_vcpu {
 	struct clv_account_cpu account;
 
 	void *context;	   /* where it goes on */
+	const void *stack_low;
+	size_t stack_bytes;
 	void *start;	   /* entry, before the first switch to it */
 	unsigned thread;
 	uint32_t priority; /* PCT */
