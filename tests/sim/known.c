@@ -133,7 +133,7 @@ static volatile size_t some_bytes = 100;
 
 static void copy_memory(void *at)
 {
-	char *to = (char *)at + 1024;
+	char *to = (char *)at + KNOWN_ROOM / 2;
 	size_t bytes = some_bytes; /* a load */
 	memcpy(to, at, 8);
 	memcpy(to, at, 300);
