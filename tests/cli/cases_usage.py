@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from program import (CPUS, Folder, KINDS, RECORDING, SOURCE, TOPOLOGIES, case, fine, listed, names,
+from program import (CPUS, Folder, KINDS, RECORDING, SIMULATES, SOURCE, TOPOLOGIES, case, fine, listed, names,
                      other_user, put, refused, result, results, run)
 
 # 12 nodes of 32 CPUs; one node of 256 CPUs; two packages of 112.
@@ -447,3 +447,13 @@ def bad_calibrations():
         assert sorted(os.listdir(folder)) == ["a.xml", "kept.json"]
     elsewhere = {**os.environ, "HWLOC_SYNTHETIC": "pack:2 pu:2"}
     refused("calibrate", env=elsewhere, words=["this machine"])
+
+
+@case
+def simulated_machines_and_the_thread_sanitizer():
+    if SIMULATES:
+        return "not in this build"
+    for command in (["run", "baseline", "--machine", "hygon-12n384"],
+                    ["explore", "rb_interval/one:mcs"]):
+        refused(*command, words=["thread sanitizer"])
+    return None

@@ -275,6 +275,41 @@ Test(sim_memory, who_lost_a_copy_fetches_it)
 	EXPECT_NS(took[3], 31); /* 4 and 6 share an L3 */
 }
 
+static void store_early_load_at_300(void)
+{
+	store_early();
+	at(300 * US);
+	took[3] = load_takes(line);
+}
+
+static void load_then_store(void)
+{
+	load_late();
+	took[2] = store_takes(line);
+	at(400 * US);
+	took[4] = store_takes(line);
+}
+
+/*
+ * Where a dirty read takes the line away, 0's store right after it is free, and 4 has to fetch it
+ * anew. That read finds a line which 0 has written again: taken away in turn; so 0 writes it as one
+ * without a copy. Where both keep a copy: an upgrade, a dirty read, an upgrade.
+ */
+Test(sim_memory, dirty_read_may_take_the_line)
+{
+	for (unsigned takes = 0; takes < 2; takes++) {
+		rig_costs.read_takes[CLV_DIST_NODE] = takes;
+		rig_close();
+		rig_open();
+		line = rig_lines(1, NODE_0);
+		RUN({ 0, load_then_store }, { SAME_NODE, store_early_load_at_300 });
+		EXPECT_NS(took[0], 97);
+		EXPECT_NS(took[2], takes ? 1 : 1 + 89);
+		EXPECT_NS(took[3], 97);
+		EXPECT_NS(took[4], 1 + (takes ? 103 : 89));
+	}
+}
+
 /* ---- queues ---- */
 
 static uint64_t done[3];

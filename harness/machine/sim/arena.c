@@ -64,6 +64,10 @@ static uint64_t fail_after;
 
 int clv_arena_open(struct cleave_error *error)
 {
+#ifdef __SANITIZE_THREAD__
+	return clv_error(error, -ENOTSUP, "simulated machine: not in a build with the thread "
+					  "sanitizer, which has these addresses");
+#endif
 	void *want = (void *)CLV_ARENA_BASE;
 	void *at = mmap(want, CLV_ARENA_BYTES, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
