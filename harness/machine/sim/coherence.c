@@ -39,12 +39,13 @@ static void *map_zeroed(size_t bytes)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* pre: sets is a power of two, or the model has been checked to be near one. */
+/* Sets are made a power of two, and what that would lose (of an L3) is given to them as ways. */
 static bool make_caches(struct clv_cache **out, unsigned count, uint64_t bytes, uint64_t ways)
 {
-	uint32_t sets = (uint32_t)(bytes >> CLV_LINE_SHIFT) / (uint32_t)ways, power = 1;
-	while (power * 2 <= sets)
+	uint32_t lines = (uint32_t)(bytes >> CLV_LINE_SHIFT), power = 1;
+	while (power * 2 <= lines / (uint32_t)ways)
 		power *= 2;
+	ways = lines / power;
 	struct clv_cache *cache = calloc(count, sizeof(*cache));
 	size_t each = (size_t)power * ways;
 	uint32_t *tags = cache ? map_zeroed(each * count * sizeof(*tags)) : NULL;
