@@ -81,6 +81,27 @@ Test(sim_memory, each_level_of_caches)
 	EXPECT_NS(took[2], 101);
 }
 
+static void twelve_lines(void)
+{
+	for (unsigned round = 0; round < 3; round++) {
+		took[round] = 0;
+		for (unsigned i = 0; i < 12; i++)
+			took[round] += load_takes(nth(i)) == 101 * NS;
+	}
+}
+
+/* An L3 of 3 sets of 4: as many lines as it is large, whatever sets they are given. */
+Test(sim_memory, l3_whose_sets_are_no_power_of_two)
+{
+	rig_costs.l3_bytes = 12 * LINE;
+	rig_close();
+	rig_open();
+	line = rig_lines(12, NODE_0);
+	RUN({ 0, twelve_lines });
+	cr_assert_eq(took[0], 12);
+	cr_assert_eq(took[1] + took[2], 0, "%" PRIu64 " and %" PRIu64 " from memory", took[1], took[2]);
+}
+
 static void write_alone(void)
 {
 	took[0] = store_takes(nth(0));	/* fetched from memory to be written */
