@@ -46,7 +46,7 @@ def simulated_twice_the_same():
 
 @case
 def simulated_wherever_it_is_loaded():
-    """Addresses of program, stack and libraries differ from run to run; with setarch they do not."""
+    """Addresses of program, stack and libraries differ from run to run; not with setarch."""
     at_random = once("baseline", *FEW)
     assert at_random == once("baseline", *FEW, command=["setarch", "-R"])
     padded = dict(os.environ, PADDING="x" * 100000)
@@ -119,8 +119,8 @@ def simulated_machine_files():
                               ({"store_buffer": 129}, ["store_buffer", "128"])]:
             changed(path, **values)
             refused(*run, words=[str(path), *words])
-        put(folder / "bomb.xml", '<!DOCTYPE a [<!ENTITY b "b"><!ENTITY c "&b;&b;">]><topology>&c;'
-                                 "</topology>")
+        put(folder / "bomb.xml",
+            '<!DOCTYPE a [<!ENTITY b "b"><!ENTITY c "&b;&b;">]><topology>&c;</topology>')
         changed(path, topology="bomb.xml")
         refused(*run, words=["bomb.xml"])
         changed(path, topology="pack:1 numa:1 core:4 pu:1")
@@ -129,7 +129,8 @@ def simulated_machine_files():
         refused(*run, words=["1025"])
         assert not out.exists()
         # The widest that there is.
-        changed(path, topology="pack:1 numa:1 l3:1 core:2 pu:1", window=256, outstanding=64, store_buffer=128)
+        changed(path, topology="pack:1 numa:1 l3:1 core:2 pu:1", window=256, outstanding=64,
+                store_buffer=128)
         done = cleave(*run, "--window-ms", "1", "--warm-up-ms", "1", "--repetitions", "1",
                       "--quiet", "--think-ns", "0")
         assert done.returncode == 0 and done.stderr == "", done.stderr

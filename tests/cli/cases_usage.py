@@ -4,8 +4,8 @@ import json
 import os
 import re
 
-from program import (CPUS, Folder, KINDS, RECORDING, SIMULATES, SOURCE, TOPOLOGIES, case, fine, listed, names,
-                     other_user, put, refused, result, results, run)
+from program import (CPUS, Folder, KINDS, RECORDING, SIMULATES, SOURCE, TOPOLOGIES, case, fine,
+                     listed, names, other_user, put, refused, result, results, run)
 
 # 12 nodes of 32 CPUs; one node of 256 CPUs; two packages of 112.
 MACHINES = [

@@ -28,7 +28,7 @@ nm -A -u "$archive" | awk -v hot="$hot" '
 	member ~ /lib_map[.]c/ && $NF == "strerror" { next }
 	{ print member ": calls " $NF }
 	END { n = 0; for (one in seen) n++; if (n < 20) print "only " n " objects looked at" }
-' >"$dir/found"
+' >"$dir/calls"
 
 # In all of it: an atomic instruction is one that no call was made of.
 objdump -d --no-show-raw-insn "$whole" | awk -F'\t' '
@@ -37,15 +37,16 @@ objdump -d --no-show-raw-insn "$whole" | awk -F'\t' '
 		print name " " $2
 	}
 	NF > 1 { lines++ }
-	END { if (lines < 1000) print "no disassembly of it" }' >>"$dir/found"
+	END { if (lines < 1000) print "no disassembly of it" }' >"$dir/atomics"
 
 # String instructions are a struct in one piece, charged as a range; a hot path has none.
 objdump -d --no-show-raw-insn "$archive" | awk -F'\t' -v hot="$hot" '
 	/file format/ { member = $1; sub(/:.*/, "", member); sub(/^.*\//, "", member) }
-	member ~ hot && $2 ~ /^rep[a-z]* +(movs|stos)/ { print member ": " $2 }' >>"$dir/found"
+	member ~ hot && $2 ~ /^rep[a-z]* +(movs|stos)/ { print member ": " $2 }' >"$dir/strings"
 
 nm "$whole" | awk '$NF ~ /__(tsan|sanitizer|asan|ubsan)_/ { print "left: " $NF }
-	NF > 1 && $(NF - 1) == "U" && $NF ~ /^mem(cpy|move|set)$/ { print "left: " $NF }' >>"$dir/found"
+	NF > 1 && $(NF - 1) == "U" && $NF ~ /^mem(cpy|move|set)$/ { print "left: " $NF }' >"$dir/names"
 
-cat "$dir/found"
-[ ! -s "$dir/found" ]
+found=$(cat "$dir/calls" "$dir/atomics" "$dir/strings" "$dir/names")
+echo "$found"
+[ -z "$found" ]

@@ -50,7 +50,7 @@ static const struct known_case *find(const char *name)
 	return NULL;
 }
 
-/* Outside a run the calls do what they stand for: what code in the room leaves there is the same. */
+/* Outside a run the calls do what they stand for: what code leaves in the room is the same. */
 Test(sim_known, same_effect_outside_a_run)
 {
 	static const char *const names[] = { "loop", "copy_memory", "set_memory", "atomic_64",

@@ -78,10 +78,10 @@ static void set_in_two_steps(void)
 }
 
 /*
- * Woken for nothing, and as if it had looked all the time: CPU 0 asks for the line at 150.001 us; the
- * turn at 100 us + 138 + 1279 * 39 = 150.019 misses it, has it at 150.104 + 97 and is over 37 later,
- * at 150.238; then turns are 39 again. The second store finds a copy at CPU 4 and has one itself: an
- * upgrade, at 200.001 + 89. The turn at 150.238 + 1276 * 39 = 200.002 misses it.
+ * Woken for nothing, and as if it had looked all the time: CPU 0 asks for the line at 150.001 us;
+ * the turn at 100 us + 138 + 1279 * 39 = 150.019 misses it, has it at 150.104 + 97 and is over 37
+ * later, at 150.238; then turns are 39 again. The second store finds a copy at CPU 4 and has one
+ * itself: an upgrade, at 200.001 + 89. The turn at 150.238 + 1276 * 39 = 200.002 misses it.
  */
 Test(sim_waiting, spinner_that_was_woken_for_nothing)
 {
@@ -196,9 +196,9 @@ static void spin_by_atomic(void)
 }
 
 /*
- * A turn that writes is never taken out. It is 1 + 23 + 37, after the first one's 1 + 101 + 23 + 37:
- * up to 200 us, 1 and (100000 - 162) / 61 = 1636.7 turns end; one or two more see the line go and
- * come back.
+ * A turn that writes is never taken out. It is 1 + 23 + 37, after the first one's 1 + 101 + 23 +
+ * 37: up to 200 us, 1 and (100000 - 162) / 61 = 1636.7 turns end; one or two more see the line go
+ * and come back.
  */
 Test(sim_waiting, turn_with_an_atomic_is_simulated)
 {
