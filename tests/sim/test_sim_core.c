@@ -225,18 +225,25 @@ static void fenced(void)
 	clv_sim_store(near, 8);	  /* its line is there, but the buffer empties in order */
 	took[0] = clv_sim_now_ps() - from;
 	clv_sim_fence();
-	took[1] = clv_sim_now_ps() - from;
+	took[1] = clv_sim_settle() - from;
 	from = clv_sim_settle();
 	clv_sim_fence();
-	took[2] = clv_sim_now_ps() - from;
-	clv_sim_store(nth(1), 8);
-	from += took[2];
-	clv_sim_atomic(near, 8);
-	took[3] = clv_sim_now_ps() - from;
+	took[2] = clv_sim_settle() - from;
 	from = clv_sim_settle();
-	clv_sim_load(nth(2), 8);
+	clv_sim_store(nth(1), 8);
+	clv_sim_atomic(near, 8); /* of an owned line: behind the store */
+	took[3] = clv_sim_now_ps() - from;
+	took[4] = clv_sim_settle() - from;
+	from = clv_sim_settle();
 	clv_sim_atomic(near, 8);
-	took[4] = clv_sim_now_ps() - from;
+	clv_sim_load(nth(2), 8); /* goes on beside it */
+	clv_sim_atomic(near, 8); /* behind the first */
+	took[5] = clv_sim_now_ps() - from;
+	took[6] = clv_sim_settle() - from;
+	from = clv_sim_settle();
+	clv_sim_load(nth(3), 8);
+	clv_sim_atomic(nth(4), 8); /* has to fetch its line: behind the load, too */
+	took[7] = clv_sim_now_ps() - from;
 }
 
 Test(sim_core, fence_and_atomic_wait)
@@ -245,8 +252,11 @@ Test(sim_core, fence_and_atomic_wait)
 	EXPECT_NS(took[0], 2);
 	EXPECT_NS(took[1], 1 + 307 + 1 + 29); /* one behind the other: an access_ps between */
 	EXPECT_NS(took[2], 29);
-	EXPECT_NS(took[3], 1 + 307 + 1 + 23);
-	EXPECT_NS(took[4], 307 + 1 + 23);
+	EXPECT_NS(took[3], 2);
+	EXPECT_NS(took[4], 1 + 307 + 23);
+	EXPECT_NS(took[5], 3);
+	EXPECT_NS(took[6], 1 + 307);
+	EXPECT_NS(took[7], 307 + 1 + 307 + 23);
 }
 
 static void load_behind_atomic(void)

@@ -330,10 +330,10 @@ static inline void clv_core_atomic(struct clv_vcpu *cpu, const void *at)
 	struct clv_line *line = clv_line_at(index);
 	clv_core_turn(cpu);
 	if (clv_core_is_private(cpu, index) && clv_core_in_l1(cpu, index, line)) {
+		cpu->clock += cpu->access_ps;
 		uint64_t issue = clv_max(clv_core_depends(cpu, at), cpu->stores_done);
 		uint64_t done = clv_core_own(cpu, index, at, issue) + clv_sim.costs.atomic_ps;
 		line->busy_ps = clv_max(line->busy_ps, done);
-		cpu->clock += cpu->access_ps;
 		clv_core_ordered(cpu, issue, done);
 		return;
 	}

@@ -146,6 +146,7 @@ bool clv_sim_park(struct cleave_thread *self, uint64_t timeout_ns)
 	parker->machine = cpu;
 	clv_core_store(cpu, &parker->parked);
 	parker->parked = 1;
+	clv_core_serialise(cpu); /* a system call */
 	cpu->clock += clv_sim.costs.park_ps;
 	/* A wake may have come in between. */
 	bool woken = parker->state == TOKEN;
@@ -160,6 +161,7 @@ bool clv_sim_park(struct cleave_thread *self, uint64_t timeout_ns)
 	clv_core_store(cpu, &parker->parked);
 	parker->parked = 0;
 	clv_core_atomic(cpu, &parker->state);
+	clv_core_serialise(cpu);
 	woken |= parker->state == TOKEN;
 	parker->state = EMPTY;
 	begin_turn(cpu);
@@ -178,6 +180,7 @@ void clv_sim_wake(struct cleave_thread *thread)
 	struct clv_vcpu *sleeper = parker->machine;
 	if (!asleep || !sleeper)
 		return;
+	clv_core_serialise(cpu);
 	cpu->clock += clv_sim.costs.wake_ps;
 	if (sleeper->state == CLV_CPU_PARKED)
 		clv_engine_ready(sleeper, cpu->clock + clv_sim.costs.wake_latency_ps);
