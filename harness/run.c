@@ -42,6 +42,7 @@ static const struct clv_workload_info *workload_at(unsigned i)
 
 static const struct cleave_field run_fields[] = {
 	{ offsetof(struct clv_run, phase), "phase" },
+	{ offsetof(struct clv_run, begun), "begun" },
 	{ offsetof(struct clv_run, config), "constants" },
 	{ 0, NULL },
 };

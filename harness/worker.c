@@ -18,6 +18,7 @@
 #include "workloads/workload.h"
 
 #define POOL_CHUNK 64
+#define AWAIT_NS 100000
 #define MIGRATE_TRIES 4
 
 static uint64_t mix(uint64_t z)
@@ -228,6 +229,19 @@ static bool turn(struct clv_worker *worker, uint32_t phase)
 	return phase != CLV_PHASE_STOP;
 }
 
+/*
+ * Until all have begun, which takes many threads at once a while: the first would use up the warm-up.
+ * Sleeping, as more threads than CPUs may have to come.
+ */
+static void await_all(struct clv_worker *worker, int code)
+{
+	struct clv_run *run = worker->run;
+	/* Relaxed, both: nothing is handed over. */
+	__atomic_fetch_add(&run->begun, 1, __ATOMIC_RELAXED);
+	while (!code && __atomic_load_n(&run->begun, __ATOMIC_RELAXED) < run->config.threads)
+		clv_park(worker->thread, AWAIT_NS);
+}
+
 void clv_worker_body(void *arg, unsigned index)
 {
 	struct clv_run *run = arg;
@@ -235,6 +249,7 @@ void clv_worker_body(void *arg, unsigned index)
 	int (*step)(struct clv_worker *) = run->workload->step;
 
 	worker->failed = cleave_thread_begin(&worker->thread, run->env, worker->cpu);
+	await_all(worker, worker->failed);
 	if (worker->failed)
 		return;
 	cleave_thread_seed(worker->thread,

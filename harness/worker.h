@@ -120,6 +120,7 @@ struct clv_worker {
 
 struct clv_run {
 	_Alignas(2 * CLV_CACHE_LINE) uint32_t phase;
+	_Alignas(2 * CLV_CACHE_LINE) uint32_t begun; /* workers that have, or could not */
 	/* The rest is constant while workers run. */
 	_Alignas(2 * CLV_CACHE_LINE) struct clv_run_config config;
 	const struct clv_workload *workload;

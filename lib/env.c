@@ -87,16 +87,21 @@ static void unlock_handles(struct cleave_env *env)
 
 static struct cleave_thread *take_ended(struct cleave_env *env)
 {
-	for (struct cleave_thread *thread = env->threads; thread; thread = thread->next) {
-		if (thread->ended) {
-			thread->ended = false;
-			return thread;
-		}
-	}
-	return NULL;
+	/* Relaxed: whoever finds none makes one, which is as good. */
+	if (!__atomic_load_n(&env->ended, __ATOMIC_RELAXED))
+		return NULL;
+	lock_handles(env);
+	struct cleave_thread *taken = env->ended;
+	if (taken)
+		__atomic_store_n(&env->ended, taken->next_ended, __ATOMIC_RELAXED);
+	unlock_handles(env);
+	return taken;
 }
 
-/* On the list before its owner has it: whoever walks the list must find it whole. */
+/*
+ * On the list before its owner has it: whoever walks the list must find it whole. The list only
+ * grows, so a compare-and-swap is enough: many threads may begin at once.
+ */
 static struct cleave_thread *make_handle(struct cleave_env *env)
 {
 	struct cleave_thread *made = clv_alloc(sizeof(*made), _Alignof(struct cleave_thread), -1);
@@ -104,11 +109,11 @@ static struct cleave_thread *make_handle(struct cleave_env *env)
 		return NULL;
 	made->env = env;
 	clv_epoch_init(&made->epoch);
-	lock_handles(env);
-	made->next = env->threads;
-	/* Pairs with the acquire in lib/reclaim.c, which walks the list without the lock. */
-	__atomic_store_n(&env->threads, made, __ATOMIC_RELEASE);
-	unlock_handles(env);
+	made->next = __atomic_load_n(&env->threads, __ATOMIC_RELAXED);
+	/* Release: pairs with the acquire in lib/reclaim.c, which walks the list. */
+	while (!__atomic_compare_exchange_n(&env->threads, &made->next, made, false,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		clv_pause();
 	return made;
 }
 
@@ -117,9 +122,7 @@ int cleave_thread_begin(struct cleave_thread **thread, struct cleave_env *env, i
 	int index = clv_topology_index(env->topology, cpu < 0 ? clv_cpu_now() : cpu);
 	if (index < 0)
 		return -ERANGE;
-	lock_handles(env);
 	struct cleave_thread *made = take_ended(env);
-	unlock_handles(env);
 	if (!made)
 		made = make_handle(env);
 	if (!made)
@@ -150,7 +153,8 @@ void cleave_thread_end(struct cleave_thread *thread)
 	}
 	thread->spare = NULL;
 	lock_handles(env);
-	thread->ended = true;
+	thread->next_ended = env->ended;
+	__atomic_store_n(&env->ended, thread, __ATOMIC_RELAXED);
 	unlock_handles(env);
 }
 

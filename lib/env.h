@@ -12,7 +12,8 @@ struct cleave_env {
 	/* Every handle made, ended ones too; only grows, so that readers need no lock. */
 	struct cleave_thread *threads;
 	unsigned next_thread_id;
-	_Alignas(CLV_CACHE_LINE) uint32_t guard; /* spin lock of begin and end */
+	_Alignas(CLV_CACHE_LINE) uint32_t guard; /* spin lock of `ended` */
+	struct cleave_thread *ended;		 /* handles to be used again */
 	_Alignas(CLV_CACHE_LINE) uint64_t epoch; /* lib/reclaim.c; 1 and up */
 };
 

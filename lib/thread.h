@@ -39,7 +39,7 @@ struct cleave_thread {
 	uint64_t timed_since_ns;    /* since when, the first of them */
 	struct clv_hold_set *spare; /* hold sets not in use */
 	struct cleave_thread *next; /* env's list: live handles and ended ones */
-	bool ended;		    /* under env's lock */
+	struct cleave_thread *next_ended; /* env's, under its guard */
 	_Alignas(CLV_CACHE_LINE) void *osq[3]; /* a lock's optimistic spinners: see lib/locks/osq.h */
 	struct clv_epoch_record epoch;
 };
