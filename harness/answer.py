@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """usage: answer.py RESULTS.json
 
-Say what each factor gives by itself against the baseline, at the most threads that were run, from
-the ratios in the results: a design counts as one factor if it differs from the baseline in one of
-structure, partition, scheme with partition, or lock. Nothing is worked out again here."""
+Say for each machine, at the most threads that were run on it, what each factor gives by itself
+against the baseline, from the ratios in the results: a design counts as one factor if it differs
+from the baseline in one of structure, partition, scheme with partition, or lock. Then the answer so
+far, for the simulated machine with most CPUs. Nothing is worked out again here."""
 import json
 import sys
 
@@ -15,52 +16,133 @@ def factor_of(point, base):
                if point[part] != base[part]]
     names = {("structure",): "structure", ("partition",): "split the structure",
              ("partition", "scheme"): "split structure and lock", ("lock",): "lock"}
+    if point["structure"] == "null_sink" and point["lock"] == base["lock"]:
+        return "bound: no structure at all"
     return names.get(tuple(differs))
+
+
+def ratio_of(point):
+    ratio = point["ops_ratio"]
+    text = "%.2f" % ratio["median"]
+    if len(ratio["samples"]) > 1:
+        text += " [%.2f, %.2f]" % (ratio["low"], ratio["high"])
+    return text
 
 
 def describe(point, base):
     if point["partition"] != base["partition"] and point["subsets"] == 1:
         return "one subset on this machine: nothing is split"
+    text = ratio_of(point)
     ratio = point["ops_ratio"]
-    text = "%.2f [%.2f, %.2f]" % (ratio["median"], ratio["low"], ratio["high"])
-    if ratio["low"] <= 1 <= ratio["high"]:
+    if len(ratio["samples"]) > 1 and ratio["low"] <= 1 <= ratio["high"]:
         text += "  no difference shown"
+    hold = point.get("acquisition")
+    if hold:
+        text += "  hold %.2f us, hand-over %.2f us" % (hold["hold_ns"]["mean"] / 1e3,
+                                                       hold["handover_ns"]["mean"] / 1e3)
+    if point.get("label"):
+        text += "  (%s)" % point["label"]
     return text
 
 
-def answer(results):
-    points = [p for p in results["results"] if p["valid"] and not p.get("label")]
-    if not points:
-        return "no valid result: no answer"
-    threads = max(p["threads"] for p in points)
-    lines = []
-    for think in dict.fromkeys(p.get("think_ns") for p in points):
+def think_of(think):
+    return {"recorded": "recorded think time", 0: "no think time"}.get(think,
+                                                                     "think time %s ns" % think)
+
+
+def factors(points):
+    """(think, base, [(factor, point)]) for each think time that has a baseline."""
+    threads = max(point["threads"] for point in points)
+    for think in dict.fromkeys(point.get("think_ns") for point in points):
         here = [p for p in points if p["threads"] == threads and p.get("think_ns") == think]
         base = next((p for p in here if p.get("name") == "baseline"), None)
-        if not base:
-            continue
-        think = "recorded think time" if think == "recorded" else "no think time" \
-            if think == 0 else "think time %s ns" % think
-        lines.append("\nwhat each factor alone gives, %d threads, %s, x baseline [95 %%]:"
-                     % (threads, think))
-        for point in here:
-            if not point.get("ops_ratio") or point["ops_ratio"]["to"] != base["design"]:
-                continue
-            factor = factor_of(point, base)
-            if point["structure"] == "null_sink" and point["lock"] == base["lock"]:
-                factor = "bound: no structure at all"
-            if factor:
-                lines.append("  %-26s %-34s %s" % (factor, point.get("name", point["design"]),
-                                                   describe(point, base)))
-    machine = results["machine"]
-    lines.append("\nThis is %s: %d CPUs on %d node%s. It says what the parts cost here, not what "
-                 "384 CPUs on 12 nodes would do." % (
-                     "a simulation" if machine["simulated"] else "the machine at hand",
-                     machine["cpus"], machine["nodes"], "" if machine["nodes"] == 1 else "s"))
-    return "\n".join(lines)
+        if base:
+            yield think, base, [(factor_of(p, base), p) for p in here
+                                if p.get("ops_ratio") and
+                                p["ops_ratio"]["to"] == base["design"] and factor_of(p, base)]
+
+
+def tables(machine, points):
+    lines = []
+    for think, base, rows in factors(points):
+        lines.append("\n%s%s, %d threads, %s: what each factor alone gives, x baseline" % (
+            machine["name"], " (simulated)" if machine["simulated"] else "", base["threads"],
+            think_of(think)))
+        if base.get("acquisition"):
+            lines.append("  %-26s %-34s %s" % ("", "baseline", describe_base(base)))
+        for factor, point in rows:
+            lines.append("  %-26s %-34s %s" % (factor, point.get("name", point["design"]),
+                                               describe(point, base)))
+    return lines
+
+
+def describe_base(base):
+    took = base["acquisition"]
+    return "1  hold %.2f us, hand-over %.2f us" % (took["hold_ns"]["mean"] / 1e3,
+                                                   took["handover_ns"]["mean"] / 1e3)
+
+
+def best(rows, factor):
+    found = [p for f, p in rows if f == factor and p["subsets"] > 1 or
+             f == factor == "structure"]
+    return max(found, key=lambda p: p["ops_ratio"]["median"], default=None)
+
+
+def answer(machine, points):
+    """The question's answer as far as these points go, in sentences."""
+    lines = []
+    for think, base, rows in factors(points):
+        parts = []
+        for factor, words in (("structure", "a better structure alone (%s) gives %s times"),
+                              ("split the structure", "splitting it alone (%s) %s"),
+                              ("split structure and lock", "splitting the lock too (%s) %s")):
+            point = best(rows, factor)
+            if point:
+                parts.append(words % (point.get("name", point["design"]), ratio_of(point)))
+        bound = next((p for f, p in rows if f.startswith("bound")), None)
+        if bound:
+            parts.append("and with no structure and a lock a CPU it would be %s" % ratio_of(bound))
+        lines.append("With %s, of the baseline's %s operations a second: %s." % (
+            think_of(think), si(base["ops_per_s"]["median"]), "; ".join(parts)))
+    lines.append("These are the map's own operations, on a model whose latencies are %s "
+                 "(docs/machines.md, docs/machine-model.md); an exec has other global locks." % (
+                     "in part assumed"))
+    return ["", "The answer so far, on the simulated %s with %d CPUs on %d nodes:" % (
+        machine["name"], base_threads(points), machine["nodes"])] + lines
+
+
+def base_threads(points):
+    return max(point["threads"] for point in points)
+
+
+def si(value):
+    for unit in ("", "k", "M"):
+        if value < 1000:
+            break
+        value /= 1000
+    else:
+        unit = "G"
+    return "%.3g%s" % (value, unit)
+
+
+def main(results):
+    lines = []
+    machines = results.get("machines", [results["machine"]])
+    for machine in machines:
+        points = [p for p in results["results"] if p["machine"] == machine["name"] and
+                  p["valid"] and p.get("label") in (None, "short")]
+        if points:
+            lines += tables(machine, points)
+    simulated = [m for m in machines if m["simulated"]]
+    if simulated:
+        most = max(simulated, key=lambda m: m["cpus"])
+        lines += answer(most, [p for p in results["results"]
+                               if p["machine"] == most["name"] and p["valid"]])
+    return "\n".join(lines or ["no valid result: no answer"])
 
 
 try:
-    print(answer(json.load(open(sys.argv[1]))))
+    with open(sys.argv[1], encoding="utf-8") as file:
+        print(main(json.load(file)))
 except (OSError, ValueError, KeyError, IndexError) as error:
     sys.exit("cleave: answer: %s: %s" % (" ".join(sys.argv[1:]), error))

@@ -16,8 +16,8 @@
 
 /* The window is cut into batches; when there are too many, two become one. */
 enum { BATCHES_MIN = 10, BATCHES_MAX = 40 };
-#define FIRST_BATCH_PS UINT64_C(100000000)
-#define SHORTEST_PS UINT64_C(2000000000)
+#define FIRST_BATCH_PS UINT64_C(25000000)
+#define SHORTEST_PS UINT64_C(500000000)
 
 extern const struct clv_bench clv_bench_simulated;
 

@@ -8,7 +8,7 @@
  * throughput over its batches is within 3 % to each side; or when the budget is used up: then the
  * run is `short`. Long enough is window_ns: with 20 ms, five times what the rwsem waits before it
  * hands over. That is for locks that are waited for; where nobody waited longer than a fifth of
- * it, 2 ms are. The budget counts accesses and not host time, so that the same input gives the
+ * it, half a ms is. The budget counts accesses and not host time, so that the same input gives the
  * same output on a busy machine.
  */
 #ifndef CLV_MACHINE_SIMULATED_H
