@@ -77,7 +77,8 @@ static const struct argp_option option[] = {
 						       "labelled, never ranked", 0 },
 	{ "window-ms", KEY_WINDOW, "T", 0, "measured time of a repetition (200; simulated: "
 					       "20, and on until the figure is good)", 0 },
-	{ "warm-up-ms", KEY_WARM, "T", 0, "before it (50; simulated: 1)", 0 },
+	{ "warm-up-ms", KEY_WARM, "T", 0, "before it (50; simulated: 1, and with execs two of each "
+					  "thread)", 0 },
 	{ "sample", KEY_SAMPLE, "N", 0, "time one of N batches; 0: none (64)", 0 },
 	{ "json", KEY_JSON, "FILE", 0, "write the results, and beside them Google Benchmark's own "
 				       "JSON as FILE with .gbench.json for .json; to /dev/stdout, "
@@ -494,7 +495,8 @@ static void set_settings(const struct arguments *a, struct clv_settings *setting
 	settings->repetitions = a->repetitions ? a->repetitions :
 				simulated ? SIMULATED_REPETITIONS : HOST_REPETITIONS;
 	settings->warm_ns =
-		given_or(a->warm_ms, simulated, SIMULATED_WARM_MS, HOST_WARM_MS) * 1000000;
+		given_or(a->warm_ms, simulated, settings->schedule ? 0 : SIMULATED_WARM_MS,
+			 HOST_WARM_MS) * 1000000;
 	settings->window_ns =
 		given_or(a->window_ms, simulated, SIMULATED_WINDOW_MS, HOST_WINDOW_MS) * 1000000;
 	settings->sample_every = a->sample_every;

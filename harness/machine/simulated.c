@@ -16,8 +16,9 @@
 
 /* The window is cut into batches; when there are too many, two become one. */
 enum { BATCHES_MIN = 10, BATCHES_MAX = 40 };
-#define FIRST_BATCH_PS UINT64_C(25000000)
-#define SHORTEST_PS UINT64_C(500000000)
+#define FIRST_BATCH_PS UINT64_C(10000000)
+#define SHORTEST_PS UINT64_C(100000000)
+#define WAITS_MIN 20
 
 extern const struct clv_bench clv_bench_simulated;
 
@@ -109,18 +110,18 @@ static bool warmed_up(const struct watch *watch, const struct clv_progress *prog
 {
 	if (now_ps < watch->plan->warm_ns * PS_PER_NS)
 		return false;
-	/* Has anybody finished an exec? Then all have to. */
+	/* Has anybody finished an exec? Then all have to finish two: the first is cut short. */
 	if (progress->execs)
-		return progress->least_execs > 0;
+		return progress->least_execs > 1;
 	return progress->batches >= 2 * (uint64_t)watch->plan->threads;
 }
 
-/* As long as asked for; or, where nobody waits so long that time-outs matter, five such waits. */
+/* As long as asked for; or, where nobody waits so long that time-outs matter, many such waits. */
 static bool is_long_enough(const struct watch *watch, uint64_t window_ps)
 {
 	uint64_t longest_ps = clv_account()->wait_ns.max * PS_PER_NS;
 	return window_ps >= watch->plan->window_ns * PS_PER_NS ||
-	       (window_ps >= SHORTEST_PS && window_ps >= 5 * longest_ps);
+	       (window_ps >= SHORTEST_PS && window_ps >= WAITS_MIN * longest_ps);
 }
 
 static bool is_enough(const struct watch *watch, const struct clv_progress *progress,

@@ -2,13 +2,13 @@
 /*
  * A simulated machine: struct clv_machine over the engine in sim/.
  *
- * A run is done when its estimate is good. After the warm-up (a whole exec of every worker where
+ * A run is done when its estimate is good. After the warm-up (two execs of every worker where
  * there are execs, and warm_ns at least) the window opens. It closes when it has been long enough,
  * has 3 execs of every worker or 100,000 acquisitions in all, and the 95 % interval of the
  * throughput over its batches is within 3 % to each side; or when the budget is used up: then the
  * run is `short`. Long enough is window_ns: with 20 ms, five times what the rwsem waits before it
- * hands over. That is for locks that are waited for; where nobody waited longer than a fifth of
- * it, half a ms is. The budget counts accesses and not host time, so that the same input gives the
+ * hands over. That is for locks that are waited for; twenty times the longest wait is enough, and
+ * 0.1 ms. The budget counts accesses and not host time, so that the same input gives the
  * same output on a busy machine.
  */
 #ifndef CLV_MACHINE_SIMULATED_H
