@@ -21,4 +21,7 @@ enum { KNOWN_ROOM = 65536 };
 /* Ends with a name that is NULL. */
 extern const struct known_case known_cases[];
 
+/* Waits for a word of the room, which it reads once, as a compiler may make of a plain read. */
+extern const struct known_case known_endless;
+
 #endif

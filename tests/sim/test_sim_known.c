@@ -3,6 +3,7 @@
  * Nothing of the instrumented code escapes the engine and nothing is charged twice: of code with
  * known accesses it sees just these.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "known.h"
@@ -71,4 +72,13 @@ Test(sim_known, same_effect_outside_a_run)
 		cr_assert(memcmp(room, none, KNOWN_ROOM) || !strcmp(names[i], "copy_memory"), "%s",
 			  subject->name);
 	}
+}
+
+/* A loop that nothing can end is not waited for. */
+Test(sim_known, a_loop_without_an_access_is_named)
+{
+	subject = &known_endless;
+	room = rig_lines(KNOWN_ROOM / LINE, NODE_0);
+	cr_assert_eq(TRY({ 0, run_subject }), -ELOOP);
+	cr_assert(strstr(rig_error.text, "CPU 0 loops without an access"), "%s", rig_error.text);
 }

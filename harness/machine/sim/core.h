@@ -40,6 +40,9 @@ static inline uint64_t clv_max(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* Looked at every so many blocks: has there been an access since? */
+#define CLV_BLOCKS_BARE (UINT64_C(1) << 24)
+void clv_core_idle(struct clv_vcpu *cpu);
 /* A loop that waits without pausing, seen at this address. */
 void clv_core_bare(struct clv_vcpu *cpu, const void *at);
 /* A write to memory that is not the simulation's. Does not return. */

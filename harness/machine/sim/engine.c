@@ -295,6 +295,17 @@ void clv_core_bare(struct clv_vcpu *cpu, const void *at)
 			clv_sim.topology->cpu[cpu->index].os, name);
 }
 
+void clv_core_idle(struct clv_vcpu *cpu)
+{
+	const struct clv_sim_counts *counts = &clv_sim.counts;
+	uint64_t accesses = counts->loads + counts->stores + counts->atomics + counts->ranges;
+	if (accesses == clv_sim.accesses_seen)
+		clv_engine_fail(-ELOOP, "CPU %u loops without an access: does it wait for what it has "
+					"read once? It has to read again, and to pause",
+				clv_sim.topology->cpu[cpu->index].os);
+	clv_sim.accesses_seen = accesses;
+}
+
 void clv_core_astray(const void *at)
 {
 	clv_engine_fail(-EFAULT, "a simulated CPU writes memory that is not the simulation's: %p "

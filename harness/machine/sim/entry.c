@@ -349,7 +349,8 @@ void ENTRY(block)(void)
 	struct clv_vcpu *cpu = clv_sim_current;
 	if (UNLIKELY(!cpu))
 		return;
-	clv_sim.counts.blocks++;
+	if (UNLIKELY(++clv_sim.counts.blocks % CLV_BLOCKS_BARE == 0))
+		clv_core_idle(cpu);
 	if (UNLIKELY(!clv_sim.charged))
 		return;
 	/* Relative to this code, in the same program: no matter where that was loaded. */

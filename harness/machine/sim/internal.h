@@ -173,6 +173,7 @@ struct clv_sim {
 	int code;
 	struct cleave_error *error;
 	struct clv_sim_counts counts;
+	uint64_t accesses_seen; /* when loops without any were looked for last */
 	uint64_t change_at[16]; /* PCT */
 	unsigned next_change;
 	uint32_t lowest;
