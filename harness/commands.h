@@ -12,5 +12,6 @@ int clv_cmd_list(int argc, char **argv);
 int clv_cmd_plot(int argc, char **argv);
 int clv_cmd_run(int argc, char **argv);
 int clv_cmd_topo(int argc, char **argv);
+int clv_cmd_validate(int argc, char **argv);
 
 #endif

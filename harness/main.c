@@ -21,6 +21,8 @@ static const struct {
 	{ "plot", "draw the results of a run: throughput against CPUs", clv_cmd_plot },
 	{ "run", "measure designs under a workload, validated", clv_cmd_run },
 	{ "topo", "show a machine and where threads would be placed on it", clv_cmd_topo },
+	{ "validate", "hold the simulated machine against this one and against what is published",
+	  clv_cmd_validate },
 };
 
 enum { COMMANDS = sizeof(command) / sizeof(command[0]) };

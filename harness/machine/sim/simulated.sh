@@ -21,7 +21,7 @@ nm -u "$whole" | awk '
 		to = $2; sub(/^clv_/, "clv_sim_", to); print $2, to
 	}' >"$dir/names"
 keep=
-for table in clv_bench clv_explore clv_compute; do
+for table in clv_bench clv_explore clv_compute clv_validate; do
 	echo "${table}_native ${table}_simulated" >>"$dir/names"
 	keep="$keep --keep-global-symbol=${table}_simulated"
 done
