@@ -288,6 +288,25 @@ static uint64_t read_clean(struct clv_vcpu *cpu, struct clv_line *at, uint32_t l
 	return account(cpu, level, distance, line, asked, start + cost);
 }
 
+uint64_t clv_coherence_way(const struct clv_vcpu *cpu, uint32_t line, bool write)
+{
+	const struct clv_line *at = clv_line_at(line);
+	bool mine = clv_line_has(at, cpu->core);
+	unsigned others = at->sharers - mine, home = clv_arena_home(line, cpu);
+	if (at->owner && at->owner != cpu->core + 1 && at->dirty) {
+		enum clv_distance distance =
+			clv_sim.core_l3[at->owner - 1] == cpu->l3 ? CLV_DIST_L3 :
+			by_way_of(cpu, home, clv_sim.core_node[at->owner - 1]);
+		return write ? clv_sim.costs.write_ps[distance] : clv_sim.costs.read_ps[distance];
+	}
+	if (!write || !others)
+		return 0;
+	enum clv_distance far = farthest(cpu, at->share);
+	enum clv_distance distance = far == CLV_DIST_L3 ?
+			far : longer(far, between_nodes(cpu->node, home));
+	return mine ? clv_sim.costs.upgrade_ps[distance] : clv_sim.costs.write_ps[distance];
+}
+
 uint64_t clv_coherence_read(struct clv_vcpu *cpu, uint32_t line, unsigned word, uint64_t issue)
 {
 	struct clv_line *at = clv_line_at(line);

@@ -176,6 +176,29 @@ static inline uint64_t clv_core_arrived(const struct clv_vcpu *cpu, uint32_t lin
 	return issue;
 }
 
+/*
+ * A request takes half of what it costs to get to who has the line, and until then that one has it:
+ * others go on till then. Only once; who has come behind another one's request gets the line after
+ * that one's single access.
+ */
+static inline void clv_core_request(struct clv_vcpu *cpu, uint32_t index, uint64_t issue,
+				    bool write)
+{
+	struct clv_line *line = clv_line_at(index);
+	uint64_t half = clv_coherence_way(cpu, index, write) / 2;
+	uint64_t start = clv_max(issue, line->busy_ps), arrival = start + half;
+	if (!half || arrival <= clv_sim_limit_ps)
+		return;
+	uint64_t clock = cpu->clock;
+	uint32_t version = line->version;
+	uint16_t owner = line->owner;
+	cpu->clock = clv_max(clock, arrival);
+	clv_engine_yield();
+	cpu->clock = clock;
+	if (line->owner == owner && line->version == version && line->busy_ps > start)
+		line->busy_ps = clv_max(start, line->busy_ps - half);
+}
+
 /* No costs: the policy has had its say, and what spinners see is kept. */
 static inline void clv_core_load_free(struct clv_vcpu *cpu, const void *at)
 {
@@ -218,6 +241,7 @@ static inline void clv_core_load(struct clv_vcpu *cpu, const void *at, unsigned 
 		if (clv_core_strict(cpu))
 			continue;
 		issue = clv_core_missed(cpu, clv_core_depends(cpu, at));
+		clv_core_request(cpu, index, issue, false);
 		done = clv_coherence_read(cpu, index, ((uintptr_t)at >> 3) & 7, issue);
 		clv_core_missing(cpu, index, done);
 		break;
@@ -246,6 +270,7 @@ static inline uint64_t clv_core_own(struct clv_vcpu *cpu, uint32_t index, const 
 			clv_coherence_wake(line, issue);
 	} else {
 		issue = clv_core_missed(cpu, issue);
+		clv_core_request(cpu, index, issue, true);
 		done = clv_coherence_write(cpu, index, ((uintptr_t)at >> 3) & 7, issue);
 		clv_core_missing(cpu, index, done);
 	}

@@ -217,6 +217,8 @@ void clv_coherence_begin(void);
 void clv_coherence_close(void);
 /* The line is not in the core's L1. Returns: when the load is done. */
 uint64_t clv_coherence_read(struct clv_vcpu *cpu, uint32_t line, unsigned word, uint64_t issue_ps);
+/* How long it takes to get the line from those who have it now; 0: from nobody. */
+uint64_t clv_coherence_way(const struct clv_vcpu *cpu, uint32_t line, bool write);
 /* The line is not owned by the core, in L1. Returns: when it is. */
 uint64_t clv_coherence_write(struct clv_vcpu *cpu, uint32_t line, unsigned word, uint64_t issue_ps);
 /* Someone asks for a line that others spin on: they miss it from at_ps on. */
