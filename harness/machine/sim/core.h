@@ -356,7 +356,11 @@ static inline void clv_core_atomic(struct clv_vcpu *cpu, const void *at)
 		return;
 	}
 	struct clv_line *line = clv_line_at(index);
-	clv_core_turn(cpu);
+	/* A line that has ever been another's will be asked for again: in order. */
+	if (line->version)
+		clv_core_strict(cpu);
+	else
+		clv_core_turn(cpu);
 	if (clv_core_is_private(cpu, index) && clv_core_in_l1(cpu, index, line)) {
 		cpu->clock += cpu->access_ps;
 		uint64_t issue = clv_max(clv_core_depends(cpu, at), cpu->stores_done);
