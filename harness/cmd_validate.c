@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cleave/cleave.h>
 
@@ -141,7 +142,8 @@ static int run_parts(const struct options *options, struct clv_validation *valid
 			return clv_cli_report(code, validation->error);
 		fflush(stdout);
 	}
-	fprintf(stderr, "validated in %.0f s\n", now_s() - begin_s);
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "validated in %.0f s\n", now_s() - begin_s);
 	return CLV_EXIT_OK;
 }
 

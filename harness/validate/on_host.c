@@ -27,7 +27,7 @@
 #define TARGET_WORST 0.40
 
 enum { COSTS = 5, COLUMNS = CLV_DISTANCES * COSTS, ROUNDS_MAX = 40, THREAD_COUNTS = 16,
-       ROWS_MAX = 64, GROUPS_MAX = ROWS_MAX * CLV_MODES };
+       ROWS_MAX = 64, KEPT_QUICK = 5, KEPT = 15, GROUPS_MAX = ROWS_MAX * CLV_MODES };
 enum { COST_READ, COST_WRITE, COST_UPGRADE, COST_AGAIN, COST_CLAIM };
 
 struct kind {
@@ -67,6 +67,7 @@ struct row {
 	struct { unsigned a, b; } pair[CLV_DISTANCES];
 	bool has[CLV_DISTANCES];
 	int reference; /* the largest distance; -1: none, one thread */
+	unsigned rounds, kept; /* measured, and how many of them count */
 	struct clv_round round[ROUNDS_MAX];
 	double cost[ROUNDS_MAX][COLUMNS];
 };
@@ -88,7 +89,8 @@ struct session {
 	struct clv_calibration calibration;
 	char folder[128], path[160];
 	struct row *row;
-	unsigned rows, rounds;
+	unsigned rows;
+	unsigned wanted, rounds_max; /* rounds that count of each row; rounds in all */
 	uint64_t window_ns, pair_ns, read_ns;
 	struct group group[GROUPS_MAX];
 	unsigned groups;
@@ -221,17 +223,22 @@ static int measure_round(struct session *session, struct row *row, unsigned n)
 	return code;
 }
 
+/* Rows take turns until each has enough rounds that count, or had its share of tries. */
 static int measure_all(struct session *session)
 {
 	bool shows = isatty(STDERR_FILENO);
-	for (unsigned n = 0; n < session->rounds; n++) {
+	for (unsigned n = 0; n < session->rounds_max; n++) {
 		for (unsigned i = 0; i < session->rows; i++) {
+			struct row *row = &session->row[i];
+			if (row->kept >= session->wanted)
+				continue;
 			if (shows)
-				fprintf(stderr, "\r\033[Kround %u of %u, %s", n + 1,
-					session->rounds, session->row[i].kind->name);
-			int code = measure_round(session, &session->row[i], n);
+				fprintf(stderr, "\r\033[Kround %u of %u at most, %s", n + 1,
+					session->rounds_max, row->kind->name);
+			int code = measure_round(session, row, row->rounds);
 			if (code)
 				return code;
+			row->kept += clv_round_counts(&row->round[row->rounds++]);
 		}
 	}
 	if (shows)
@@ -286,7 +293,7 @@ static int make_group(struct session *session, const struct row *row, enum clv_m
 	for (int c = -1; c < COLUMNS; c++) {
 		struct clv_interval interval = { 0 };
 		unsigned kept = 0;
-		for (unsigned i = 0; i < session->rounds; i++) {
+		for (unsigned i = 0; i < row->rounds; i++) {
 			const struct clv_round *round = &row->round[i];
 			if (clv_round_counts(round) && clv_round_mode(round, split) == mode)
 				column[kept++] = c < 0 ? round->value : round->cost[c];
@@ -310,7 +317,7 @@ static int make_groups(struct session *session)
 {
 	for (unsigned i = 0; i < session->rows; i++) {
 		const struct row *row = &session->row[i];
-		double split = clv_rounds_split(row->round, session->rounds);
+		double split = clv_rounds_split(row->round, row->rounds);
 		for (unsigned mode = 0; mode < CLV_MODES; mode++) {
 			int code = make_group(session, row, mode, split);
 			if (code)
@@ -384,14 +391,6 @@ static double ns_of(const struct row *row, double ops_per_s)
 	return ops_per_s > 0 ? 1e9 * row->threads / ops_per_s : 0;
 }
 
-static unsigned kept_of(const struct session *session, const struct row *row)
-{
-	unsigned kept = 0;
-	for (unsigned i = 0; i < session->rounds; i++)
-		kept += clv_round_counts(&row->round[i]);
-	return kept;
-}
-
 static void print_group(const struct session *session, unsigned i)
 {
 	const struct group *group = &session->group[i];
@@ -405,7 +404,7 @@ static void print_group(const struct session *session, unsigned i)
 	       ns_of(row, group->measured.median), ns_of(row, group->measured.high),
 	       ns_of(row, group->measured.low), 0, "", ns_of(row, session->trial[i].ops_per_s),
 	       100 * error, counts(row) ? " " : "*", group->kept,
-	       session->rounds - kept_of(session, row));
+	       row->rounds - row->kept);
 	clv_validation_row(
 		clv_validation_rows(session->validation, "host"),
 		json_pack("{s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:i, s:i}", "row",
@@ -414,7 +413,7 @@ static void print_group(const struct session *session, unsigned i)
 			  group->measured.low, "high", group->measured.high, "predicted_ops_per_s",
 			  session->trial[i].ops_per_s, "error", error, "counted", counts(row),
 			  "kept", (int)group->kept, "dropped",
-			  (int)(session->rounds - kept_of(session, row))));
+			  (int)(row->rounds - row->kept)));
 }
 
 static void print_summary(const struct session *session, const char *what, unsigned from,
@@ -461,9 +460,10 @@ static void print_table(const struct session *session)
 			print_group(session, i);
 	}
 	for (unsigned i = 0; i < session->rows; i++) {
-		if (!kept_of(session, &session->row[i]))
-			printf("%-22s %7u no round counts, of %u\n", session->row[i].kind->name,
-			       session->row[i].threads, session->rounds);
+		const struct row *row = &session->row[i];
+		if (!row->kept)
+			printf("%-22s %7u no round counts, of %u\n", row->kind->name, row->threads,
+			       row->rounds);
 	}
 	puts("* what calibration measured itself: not counted. Positive: the simulation is too fast.");
 	print_summary(session, "1 thread", 1, 1);
@@ -558,7 +558,8 @@ int clv_validate_on_host(const struct clv_validation *validation)
 	static struct session session;
 	session = (struct session){
 		.validation = validation,
-		.rounds = validation->quick ? 5 : 20,
+		.wanted = validation->quick ? KEPT_QUICK : KEPT,
+		.rounds_max = validation->quick ? 2 * KEPT_QUICK : ROUNDS_MAX,
 		.window_ns = validation->quick ? 15000000 : 40000000,
 		.pair_ns = validation->quick ? 5000000 : 8000000,
 		.read_ns = 4000000,

@@ -16,5 +16,6 @@ import program
 if program.SIMULATES:
     import cases_same_again
     import cases_simulated
+    import cases_validate
 
 program.main()

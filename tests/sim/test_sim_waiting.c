@@ -227,12 +227,15 @@ static void spin_by_clock(void)
 	seen = clv_sim_settle();
 }
 
-/* Who counts or looks at the time goes on: turn by turn, and sees it when one taken out does. */
+/*
+ * Who counts or looks at the time goes on: turn by turn, and sees it when one taken out does. While
+ * the write's request is on its way, one more turn may see the old value.
+ */
 Test(sim_waiting, bounded_turn_is_simulated)
 {
 	lines();
 	RUN({ 0, set_at_200 }, { SAME_NODE, spin_bounded });
-	cr_assert_eq(turns, 1 + 2561, "%" PRIu64, turns);
+	cr_assert(turns >= 2562 && turns <= 2563, "%" PRIu64, turns);
 	EXPECT_NS(seen, 200000 + 104 + 97);
 
 	rig_close();
