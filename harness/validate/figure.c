@@ -35,7 +35,7 @@ static struct clv_trial trial_of(const struct set *set, const char *design)
 	struct clv_trial trial = clv_trial_exec(set->machine, design, 384,
 						set->validation->schedule);
 	trial.think_ns = CLV_THINK_RECORDED;
-	trial.budget = set->validation->quick ? 6000000 : 40000000;
+	trial.budget = set->validation->quick ? 6000000 : 100000000;
 	return trial;
 }
 
