@@ -4,14 +4,14 @@
  * number, multiplied by each operation; between two of them, a loop of random length that counts a
  * volatile variable up.
  *
- * CC-Synch and H-Synch: Fatourou and Kallimanis, Revisiting the Combining Synchronization Technique,
- * PPoPP 2012. A thread swaps a node into the queue and gets the one that was there, writes its
- * request into that, and waits at it; who is told to go on without its request being done serves the
- * queue, `help` requests at most, and tells the next. H-Synch: a queue a cluster, and who serves one
- * has a global CLH lock meanwhile.
+ * CC-Synch and H-Synch: Fatourou and Kallimanis, Revisiting the Combining Synchronization
+ * Technique, PPoPP 2012. A thread swaps a node into the queue and gets the one that was there,
+ * writes its request into that, and waits at it; who is told to go on without its request being
+ * done serves the queue, `help` requests at most, and tells the next. H-Synch: a queue a cluster,
+ * and who serves one has a global CLH lock meanwhile.
  * Flat combining: Hendler, Incze, Shavit, Tzafrir, SPAA 2010. Who gets the lock looks through all
- * threads' requests. Where we differ: no record ever leaves the list, since all threads stay, so the
- * list is an array of lines; one pass a lock.
+ * threads' requests. Where we differ: no record ever leaves the list, since all threads stay, so
+ * the list is an array of lines; one pass a lock.
  */
 #include "cases.h"
 

@@ -3,8 +3,8 @@
  * This machine, measured, and predicted by a simulation of it. First a full calibration; then
  * rounds, in each of which every row is measured between two readings of the latency between its
  * CPUs, with the costs of a pair of each distance measured right before. Which rounds count and how
- * they are told apart: series.h. Each group of rounds is predicted with the medians of its own costs.
- * What calibration itself measures is printed and marked, and does not count in the error.
+ * they are told apart: series.h. Each group of rounds is predicted with the medians of its own
+ * costs. What calibration itself measures is printed and marked, and does not count in the error.
  */
 #include "validate.h"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * Each parameter of the machine file halved and doubled (0 and 1 exchanged where it is a choice), and
- * the load varied: what that does to designs' throughput over the baseline's, and to their order.
- * Runs are short: no time to think, a budget of accesses in which every copy does some execs. What
- * other seeds do by themselves is the noise: what moves no more than that is said to.
+ * Each parameter of the machine file halved and doubled (0 and 1 exchanged where it is a choice),
+ * and the load varied: what that does to designs' throughput over the baseline's, and to their
+ * order. Runs are short: no time to think, a budget of accesses in which every copy does some
+ * execs. What other seeds do by themselves is the noise: what moves no more than that is said to.
  */
 #include "validate.h"
 
