@@ -270,7 +270,7 @@ void ENTRY(func_exit)(void)
  * the next longer table. The tables are shared by all CPUs, which run one code: what is predictable
  * is so on each, and a branch on data is on none. The history is each CPU's own.
  */
-enum { LAST = 1 << 13, LEARNT = 1 << 14 };
+enum { LAST = 1 << 17, LEARNT = 1 << 14 };
 #define HISTORY_SHORT UINT64_C(0xffff) /* four outcomes; all 64 bits are some twenty */
 
 struct guess {
@@ -328,7 +328,9 @@ static bool predict_varying(struct clv_vcpu *cpu, struct guess *by_last, uint32_
 static bool predict(struct clv_vcpu *cpu, uint32_t next)
 {
 	uint32_t mixed = cpu->block * 0x9e3779b1u;
-	struct guess *by_last = &last[mixed >> 19];
+	/* A place for each of some 512 KiB of code: where two blocks shared one, they would never be
+	 * foreseen, and which do would change with every build. */
+	struct guess *by_last = &last[cpu->block >> 2 & (LAST - 1)];
 	uint16_t tag = (uint16_t)mixed | 1;
 	bool known = by_last->tag == tag, right = known && by_last->next == next;
 	if (LIKELY(right && !by_last->varies))
