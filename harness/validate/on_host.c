@@ -104,16 +104,10 @@ static size_t bytes_of(const struct session *session, const struct kind *kind)
 	const struct clv_calibrated *parameter = session->calibration.parameter;
 	size_t l2 = (size_t)parameter[CLV_CAL_L2_BYTES].value;
 	size_t l3 = (size_t)parameter[CLV_CAL_L3_BYTES].value;
-	switch (kind->set) {
-	case IN_L2:
-		return l2 / 2 & ~(size_t)4095;
-	case IN_L3:
-		return l3 / 4 & ~(size_t)4095;
-	case IN_MEMORY:
-		return (session->validation->quick ? 3 : 6) * l3 & ~(size_t)4095;
-	default:
-		return 0;
-	}
+	size_t bytes = kind->set == IN_L2 ? l2 / 2 :
+		       kind->set == IN_L3 ? l3 / 4 :
+		       kind->set == IN_MEMORY ? (session->validation->quick ? 3 : 6) * l3 : 0;
+	return bytes & ~(size_t)4095;
 }
 
 /* The first pair of CPUs in use of each distance. */
@@ -185,10 +179,28 @@ static int measure_costs(const struct session *session, const struct row *row, d
 	return 0;
 }
 
+/* A chase in a cache: what a load in a set of that size takes now, for others use an L3 as well. */
+static bool has_load(const struct row *row)
+{
+	return row->kind->set == IN_L2 || row->kind->set == IN_L3;
+}
+
+static int measure_load(const struct session *session, const struct row *row, double *ns)
+{
+	struct clv_load_costs costs;
+	int code = clv_probe_load(session->host, 0, 0, row->bytes, false, session->read_ns, &costs,
+				  session->validation->error);
+	if (!code)
+		*ns = costs.load.value.median;
+	return code;
+}
+
 static int measure_reference(const struct session *session, const struct row *row, double *ns)
 {
 	struct clv_estimate read;
 	*ns = 0;
+	if (has_load(row))
+		return measure_load(session, row, ns);
 	if (row->reference < 0)
 		return 0;
 	int code = clv_probe_pair_read(session->host, row->pair[row->reference].a,
@@ -219,6 +231,8 @@ static int measure_round(struct session *session, struct row *row, unsigned n)
 		code = measure_reference(session, row, &round->after);
 	if (code == -EAGAIN)
 		return 0;
+	if (has_load(row))
+		round->cost[COST_READ] = (round->before + round->after) / 2;
 	round->value = value;
 	return code;
 }
@@ -329,23 +343,21 @@ static int make_groups(struct session *session)
 
 static void tweak_costs(struct clv_trial *trial, const struct group *group)
 {
-	static const char *const name[CLV_DISTANCES][4] = {
-		{ "read_ns.core", "write_ns.core", "upgrade_ns.core", "read_takes.core" },
-		{ "read_ns.l3", "write_ns.l3", "upgrade_ns.l3", "read_takes.l3" },
-		{ "read_ns.node", "write_ns.node", "upgrade_ns.node", "read_takes.node" },
-		{ "read_ns.package", "write_ns.package", "upgrade_ns.package",
-		  "read_takes.package" },
-		{ "read_ns.remote", "write_ns.remote", "upgrade_ns.remote", "read_takes.remote" },
-	};
+	static const unsigned first[] = { CLV_CAL_READ, CLV_CAL_WRITE, CLV_CAL_UPGRADE };
+	if (has_load(group->row))
+		clv_trial_tweak(trial, group->row->kind->set == IN_L2 ? "l2_ns" : "l3_ns",
+				group->cost[COST_READ], false);
 	for (unsigned d = 0; d < CLV_DISTANCES; d++) {
 		const double *cost = &group->cost[d * COSTS];
 		if (!group->row->has[d])
 			continue;
 		for (unsigned i = COST_READ; i <= COST_UPGRADE; i++)
-			clv_trial_tweak(trial, name[d][i], cost[i] > 0 ? cost[i] : 0, false);
+			clv_trial_tweak(trial, clv_calibration_name(first[i] + d),
+					cost[i] > 0 ? cost[i] : 0, false);
 		/* As calibrate has it. */
-		clv_trial_tweak(trial, name[d][3], cost[COST_AGAIN] > cost[COST_READ] / 2 &&
-			cost[COST_CLAIM] < cost[COST_UPGRADE] / 2, false);
+		bool takes = cost[COST_AGAIN] > cost[COST_READ] / 2 &&
+			     cost[COST_CLAIM] < cost[COST_UPGRADE] / 2;
+		clv_trial_tweak(trial, clv_calibration_name(CLV_CAL_TAKES + d), takes, false);
 	}
 }
 
@@ -395,9 +407,10 @@ static void print_group(const struct session *session, unsigned i)
 {
 	const struct group *group = &session->group[i];
 	const struct row *row = group->row;
-	const char *mode = row->reference < 0 ? "-" : group->split == 0 ? "one" :
+	const bool none = row->reference < 0 && !has_load(row);
+	const char *mode = none ? "-" : group->split == 0 ? "one" :
 			   group->mode == CLV_MODE_FAR ? "far" : "near";
-	double read = row->reference < 0 ? 0 : group->cost[row->reference * COSTS];
+	double read = none ? 0 : group->cost[has_load(row) ? COST_READ : row->reference * COSTS];
 	double error = error_of(session, i);
 	printf("%-22s %7u %-4s %6.1f %9.1f [%.1f, %.1f]%*s %9.1f %+6.1f%s  %u/%u\n",
 	       row->kind->name, row->threads, mode, read,
