@@ -11,6 +11,7 @@
 #include "../lib/error.h"
 #include "cli.h"
 #include "commands.h"
+#include "designs.h"
 #include "explore_run.h"
 
 #define SCHEDULES 1000
@@ -244,7 +245,7 @@ int clv_cmd_explore(int argc, char **argv)
 		.options = option_table,
 		.parser = parse_option,
 		.args_doc = "DESIGN",
-		.doc = "Run small cases of a design, threads of an observer on simulated CPUs, under "
+		.doc = "Run small cases of a design, which is a name or a string, threads of an observer on simulated CPUs, under "
 		       "many schedules; stop at the first that fails, and print the seed that "
 		       "replays it.",
 	};
@@ -254,7 +255,7 @@ int clv_cmd_explore(int argc, char **argv)
 			  .seed = 1,
 			  .schedules = SCHEDULES },
 	};
-	char canonical[CLV_DESIGN_BYTES];
+	char design[CLV_DESIGN_BYTES], canonical[CLV_DESIGN_BYTES], name[96];
 	struct chosen chosen = { .count = 0 };
 	struct cleave_error error;
 
@@ -263,7 +264,12 @@ int clv_cmd_explore(int argc, char **argv)
 		return status;
 	if (options.replay)
 		options.plan.schedules = 1;
-	int code = clv_explore_open(&clv_explore_simulated, &error);
+	int code = clv_design_resolve(options.design, design, sizeof(design), name, sizeof(name),
+				      &error);
+	if (code)
+		return clv_cli_report(code, &error);
+	options.design = design;
+	code = clv_explore_open(&clv_explore_simulated, &error);
 	if (code)
 		return clv_cli_report(code, &error);
 	code = choose(&options, canonical, &chosen, &error);

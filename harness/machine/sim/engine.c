@@ -533,6 +533,7 @@ int clv_sim_rewind(const struct clv_sim_config *config, struct cleave_error *err
 	clv_sim.random = config->seed;
 	clv_sim.heap_count = 0;
 	clv_sim.counts = (struct clv_sim_counts){ 0 };
+	clv_sim.accesses_seen = 0;
 	memset(clv_sim.cpu, 0, clv_sim.cpus * sizeof(*clv_sim.cpu));
 	make_cpus(clv_sim.topology);
 	return 0;
