@@ -90,8 +90,9 @@ function describeMarks(table) {
 	const labels = [...new Set(shown.map((p) => p.label).filter(Boolean))];
 	const parts = ["median of repetitions, bars: "
 		+ (least > 0 ? `${Math.min(95, Math.floor(100 * least + 1e-9))} % interval` : "range")];
+	const meaning = { short: "short, still uncertain", oversubscribed: "oversubscribed, not to be ranked" };
 	if (labels.length)
-		parts.push(`hollow: ${labels.join(" or ")}, not to be ranked`);
+		parts.push(`hollow: ${labels.map((label) => meaning[label] ?? label).join(" or ")}`);
 	if (invalid)
 		parts.push(`${count(invalid, "point")} not valid and not drawn`);
 	if (still)

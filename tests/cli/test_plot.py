@@ -107,7 +107,7 @@ def all_that_is_valid():
 def labelled_points_are_hollow():
     hollow = [mark for mark in plot(BIG).points() if mark.get("fill") == "white"]
     assert len(hollow) == 1, len(hollow)
-    plot(BIG).says("hollow: short, not to be ranked")
+    plot(BIG).says("hollow: short, still uncertain")
 
     def unlabel(results):
         for point in results["results"]:
