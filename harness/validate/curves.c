@@ -3,7 +3,8 @@
  * Fetch&Multiply with up to 512 steps of local work on 2 x EPYC 7501: millions of operations a
  * second at 1, 32, 64 and 128 threads, read off a chart of github.com/nkallima/
  * sim-universal-construction, PERFORMANCE.md. The chart says nothing of where the threads were; the
- * simulated ones fill a node's cores, then the next node's, siblings last (cores-first).
+ * simulated ones fill a node's cores, then the next node's, siblings last (cores-first). How many
+ * requests a combiner serves in a row is assumed: 10 a thread.
  */
 #include "validate.h"
 
