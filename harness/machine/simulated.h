@@ -39,7 +39,7 @@ struct clv_simulated_options {
 	const char *timeline; /* file to write the last run's to; NULL: none */
 };
 #define CLV_BUDGET UINT64_C(600000000)
-#define CLV_RUN_AHEAD_PS UINT64_C(100000)
+#define CLV_RUN_AHEAD_PS UINT64_C(20000)
 
 /* `name`: as clv_model_load takes it. Returns: 0; what that returns; -ENOMEM. */
 int clv_machine_open_simulated(struct clv_machine **machine, const char *name,

@@ -50,7 +50,7 @@ void clv_core_astray(const void *at) __attribute__((noreturn));
 
 /* ---- before each access ---- */
 
-/* Hits: a little ahead of the others will do. */
+/* Hits on what nobody else writes: a little ahead of the others will do. */
 static inline void clv_core_turn(struct clv_vcpu *cpu)
 {
 	if (UNLIKELY(cpu->clock > clv_sim_ahead_ps))
@@ -227,6 +227,9 @@ static inline void clv_core_load(struct clv_vcpu *cpu, const void *at, unsigned 
 	for (;;) {
 		if (LIKELY((cpu->last_line == index && cpu->last_version == line->version) ||
 			   clv_core_in_l1(cpu, index, line))) {
+			/* A copy that others have taken before, a spinner's say: in order. */
+			if (line->version && line->owner != cpu->core + 1 && clv_core_strict(cpu))
+				continue;
 			issue = clv_core_arrived(cpu, index, clv_core_depends(cpu, at));
 			done = issue + clv_sim.costs.l1_ps;
 			if (UNLIKELY(line->writer && line->writer != cpu->index + 1 &&

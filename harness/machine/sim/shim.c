@@ -69,7 +69,7 @@ void clv_sim_pause(void)
 	struct clv_vcpu *cpu = clv_sim_current;
 	if (!cpu)
 		return;
-	clv_core_turn(cpu);
+	clv_core_strict(cpu);
 	cpu->clock = clv_max(cpu->clock, cpu->loads_done) + clv_sim.costs.pause_ps;
 	cpu->period_ps = cpu->clock - cpu->paused_ps;
 	if (!nothing_new(cpu)) {
@@ -91,7 +91,7 @@ void clv_sim_pause_bounded(void)
 		return;
 	if (clv_sim.config.policy == CLV_POLICY_PCT)
 		clv_policy_demote(cpu);
-	clv_core_turn(cpu);
+	clv_core_strict(cpu);
 	cpu->clock = clv_max(cpu->clock, cpu->loads_done) + clv_sim.costs.pause_ps;
 	cpu->paused_ps = cpu->clock;
 	cpu->quiet_reads = 0;
