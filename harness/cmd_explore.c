@@ -264,11 +264,11 @@ int clv_cmd_explore(int argc, char **argv)
 		return status;
 	if (options.replay)
 		options.plan.schedules = 1;
+	/* What is no name may still be a design of the instrumented build's. */
 	int code = clv_design_resolve(options.design, design, sizeof(design), name, sizeof(name),
 				      &error);
-	if (code)
-		return clv_cli_report(code, &error);
-	options.design = design;
+	if (!code && name[0])
+		options.design = design;
 	code = clv_explore_open(&clv_explore_simulated, &error);
 	if (code)
 		return clv_cli_report(code, &error);

@@ -64,10 +64,18 @@ static void spend(enum clv_where where, uint64_t from, uint64_t to)
 		account.time_ps[where] += to - from;
 }
 
+/* The accesses so far count, of which the last may not be done when the next could be issued. */
+static uint64_t now_of(const struct clv_vcpu *cpu)
+{
+	uint64_t now = cpu->clock > cpu->last_done ? cpu->clock : cpu->last_done;
+	return now > cpu->account.since_ps ? now : cpu->account.since_ps;
+}
+
 static void turn(struct clv_vcpu *cpu, enum clv_where where)
 {
-	spend(cpu->account.where, cpu->account.since_ps, cpu->clock);
-	cpu->account.since_ps = cpu->clock;
+	uint64_t now = now_of(cpu);
+	spend(cpu->account.where, cpu->account.since_ps, now);
+	cpu->account.since_ps = now;
 	cpu->account.where = where;
 }
 
@@ -118,7 +126,7 @@ static struct lock *lock_of(const void *at)
 /* It was asked for at asked_ps, and got now. */
 static void got(struct clv_vcpu *cpu, struct lock *lock, bool shared)
 {
-	uint64_t asked = cpu->account.asked_ps, now = cpu->clock, free_ps = lock->free_ps;
+	uint64_t asked = cpu->account.asked_ps, now = now_of(cpu), free_ps = lock->free_ps;
 	if (free_ps < asked)
 		free_ps = asked;
 	if (free_ps > now)
@@ -144,7 +152,7 @@ static void got(struct clv_vcpu *cpu, struct lock *lock, bool shared)
 
 static void let_go(struct clv_vcpu *cpu, struct lock *lock)
 {
-	uint64_t now = cpu->clock;
+	uint64_t now = now_of(cpu);
 	/* Who asked before keeps waiting up to here. */
 	lock->free_ps = now;
 	if (lock->holder == (int)cpu->index)
@@ -164,7 +172,7 @@ void clv_account_mark(struct clv_vcpu *cpu, enum clv_mark mark, const void *at)
 	switch (mark) {
 	case CLV_MARK_ASK:
 		turn(cpu, CLV_WAIT);
-		cpu->account.asked_ps = cpu->clock;
+		cpu->account.asked_ps = cpu->account.since_ps;
 		cpu->account.asked = at;
 		break;
 	case CLV_MARK_GOT:

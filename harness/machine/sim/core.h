@@ -14,9 +14,10 @@
  *                is taken to come from a narrow load (a 32-bit index) that missed L1 and is not done,
  *                if there is one. So pointer chases wait, also by index, and two lines of one node
  *                do not wait for each other.
- *   store        goes to the store buffer and is done in order, the lines being fetched at once.
- *   atomic       of a line that the core owns: behind all stores before it; loads behind it go on,
- *                as they do in hardware, which undoes them should the line be lost. Of a line that
+ *   store        goes to the store buffer and is done in order, behind all loads and stores before
+ *                it, the lines being fetched at once.
+ *   atomic       of a line that the core owns: is done as a store is; loads behind it go on, as they
+ *                do in hardware, which undoes them should the line be lost. Of a line that
  *                has to come: waits for all loads and stores before it, and all after it wait for
  *                it. A fence is as an atomic of an owned line.
  *   branch       a basic block that the predictor (entry.c) did not expect waits for the load before
@@ -319,8 +320,9 @@ static inline void clv_core_store(struct clv_vcpu *cpu, const void *at)
 		clv_core_strict(cpu);
 	cpu->clock += cpu->access_ps;
 	uint64_t done = clv_core_own(cpu, index, at, clv_core_depends(cpu, at));
-	/* In order, one behind the other. */
+	/* In order, one behind the other, and behind all loads before it (x86-TSO). */
 	done = clv_max(done, cpu->stores_done + clv_sim.costs.access_ps);
+	done = clv_max(done, cpu->loads_done);
 	cpu->stores_done = done;
 	/* Until then nobody else can have it. */
 	struct clv_line *line = clv_line_at(index);
@@ -366,7 +368,7 @@ static inline void clv_core_atomic(struct clv_vcpu *cpu, const void *at)
 		clv_core_turn(cpu);
 	if (clv_core_is_private(cpu, index) && clv_core_in_l1(cpu, index, line)) {
 		cpu->clock += cpu->access_ps;
-		uint64_t issue = clv_max(clv_core_depends(cpu, at), cpu->stores_done);
+		uint64_t issue = clv_max(cpu->clock, clv_max(cpu->loads_done, cpu->stores_done));
 		uint64_t done = clv_core_own(cpu, index, at, issue) + clv_sim.costs.atomic_ps;
 		line->busy_ps = clv_max(line->busy_ps, done);
 		clv_core_ordered(cpu, issue, done);

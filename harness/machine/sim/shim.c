@@ -207,5 +207,5 @@ void clv_sim_mark(enum clv_mark mark, const void *lock)
 		cpu->bare = 0;
 	clv_account_mark(cpu, mark, lock);
 	if (clv_sim.config.timeline)
-		clv_timeline_mark(cpu->index, mark, lock, cpu->clock);
+		clv_timeline_mark(cpu->index, mark, lock, cpu->account.since_ps);
 }
