@@ -144,7 +144,7 @@ function labelShift(at, text, taken) {
 }
 
 // Rules between the last thread of one unit and the first of the next; labels where there is room.
-function edgeRows(panel, about, place, last) {
+function edgeRows(panel, about, place, first, last) {
 	const boundaries = about?.boundaries;
 	if (!boundaries || boundaries.placement !== panel.placement)
 		return [];
@@ -153,7 +153,7 @@ function edgeRows(panel, about, place, last) {
 		...(boundaries.siblings ? [[boundaries.siblings, "SMT", "#8c8c8c", [2, 3]]] : []),
 		...(boundaries.nodes ?? []).map((n, i) =>
 			[n, i ? "" : "2nd node", i ? "#ededed" : "#c4c4c4", [1, 0]]),
-	].filter(([n]) => Number.isInteger(n) && n > 1 && n <= last);
+	].filter(([n]) => Number.isInteger(n) && n > first && n <= last);
 	const rows = new Map(), taken = [];
 	for (const [n, label, shade, dash] of all) {
 		if (rows.has(n))
@@ -226,7 +226,7 @@ export function specification(results, options) {
 		subtitle: [...fill([describeMachine(machine)], "; ", TOTAL_WIDTH, 12),
 			...fill(describeMarks(table), "; ", TOTAL_WIDTH, 12)],
 		points: panels.flatMap((panel) => [
-			...edgeRows(panel, machine.about, place, threads[threads.length - 1]),
+			...edgeRows(panel, machine.about, place, threads[0], threads[threads.length - 1]),
 			...panel.points.map((point) => pointRow(point, panel, designs, rates[0]))]),
 		panels: panels.map((panel) => panel.title),
 		width, height: columns === 1 ? 380 : 320,

@@ -152,6 +152,14 @@ def rules_where_the_machine_goes_on():
         results["results"] = [p for p in results["results"] if p["threads"] <= 32]
     assert [len(panel) for panel in plot_changed(few).marks("edge")] == [1, 1]
 
+    def many(results):
+        results["results"] = [p for p in results["results"] if p["threads"] >= 96]
+    # What has begun before the first number of threads has no place: it would widen the picture.
+    narrow = plot_changed(many)
+    assert all(0 < len(panel) < 12 for panel in narrow.marks("edge")), narrow.marks("edge")
+    assert struct.unpack(">I", narrow.png[16:20]) == (2 * int(narrow.root.get("width")),)
+    assert int(narrow.root.get("width")) == int(picture.root.get("width"))
+
     def other_placement(results):
         results["machine"]["boundaries"]["placement"] = "spread"
     assert not any(plot_changed(other_placement).marks("edge"))
