@@ -171,16 +171,20 @@ void clv_report_machine(FILE *out, const struct clv_settings *settings)
 		fprintf(out, "machine   %s: %s; ", settings->machine->name, topology->name);
 		print_counts(out, topology);
 	}
-	fprintf(out,
-		"\nmethod    %u repetition%s%s, median [interval]; warm-up %g ms, "
-		"window %g ms%s; seed %llu; ", settings->repetitions, plural(settings->repetitions),
-		simulated ? "" : " interleaved", (double)settings->warm_ns / 1e6,
-		(double)settings->window_ns / 1e6, simulated ? " at least" : "",
-		(unsigned long long)settings->seed);
-	if (settings->sample_every)
-		fprintf(out, "1 in %u batches timed\n", settings->sample_every);
-	else
+	fprintf(out, "\nmethod    %u repetition%s%s, median [interval]; ", settings->repetitions,
+		plural(settings->repetitions), simulated ? "" : " interleaved");
+	if (!simulated)
+		fprintf(out, "warm-up %g ms, window %g ms; ", (double)settings->warm_ns / 1e6,
+			(double)settings->window_ns / 1e6);
+	fprintf(out, "seed %llu; ", (unsigned long long)settings->seed);
+	if (!settings->sample_every)
 		fprintf(out, "no batch timed\n");
+	else
+		/* What a simulated machine's table has of times is of all acquisitions. */
+		fprintf(out, simulated ? "latencies are of 1 in %u batches\n" :
+					 "1 in %u batches timed\n", settings->sample_every);
+	if (simulated)
+		clv_simulated_window(out, settings);
 	if (settings->schedule_name)
 		fprintf(out, "schedule  %s\n", settings->schedule_name);
 }

@@ -32,6 +32,7 @@ const char *clv_point_title(const struct clv_point *point);
 
 /* report_simulated.c: which model; of the table, */
 void clv_simulated_identity(FILE *out, const struct clv_settings *settings);
+void clv_simulated_window(FILE *out, const struct clv_settings *settings);
 void clv_simulated_heading(FILE *out, const struct clv_settings *settings, int width,
 			   const char *confidence);
 void clv_simulated_row(FILE *out, const struct clv_point *point, int width);

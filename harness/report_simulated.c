@@ -21,6 +21,22 @@ void clv_simulated_identity(FILE *out, const struct clv_settings *settings)
 		settings->machine->topology->name);
 }
 
+/* In words what simulated.h says of a run's end. */
+void clv_simulated_window(FILE *out, const struct clv_settings *settings)
+{
+	uint64_t budget = settings->simulated.budget;
+	const char *or_waits = "or 20 times the longest wait (0.1 ms at least)";
+	fprintf(out, "window    after two %s of each thread",
+		settings->schedule ? "execs" : "batches");
+	if (settings->warm_ns)
+		fprintf(out, " and %g ms", (double)settings->warm_ns / 1e6);
+	fprintf(out, ": %g ms %s, and\n          %s100,000 acquisitions, and on until the throughput's 95 %% interval is within 3 %%;\n"
+		"          short: %g million accesses came before that\n",
+		(double)settings->window_ns / 1e6, or_waits,
+		settings->schedule ? "3 execs of each thread or " : "",
+		(double)(budget ? budget : CLV_BUDGET) / 1e6);
+}
+
 void clv_simulated_heading(FILE *out, const struct clv_settings *settings, int width,
 			   const char *confidence)
 {

@@ -178,6 +178,10 @@ def a_timeline_is_written():
 def tables_of_simulated_machines():
     text = cleave("run", *SMALL, "baseline", "rb_interval/one:mcs", "--threads", "2,20",
                   "--lines").stdout
+    for words in ("window    after two execs of each thread: 20 ms or 20 times the longest wait",
+                  "short: 2 million accesses", "; latencies are of 1 in 64 batches\n"):
+        assert words in text, text
+    assert "batches timed" not in text, text
     assert "model_digest" not in text and "digest" in text and "(simulated)" in text, text
     assert text.count("costliest cache lines of") == 4, text
     for line in text.splitlines():
