@@ -34,6 +34,10 @@ void clv_format_rate(char *out, size_t bytes, const struct clv_interval *interva
 	const char *unit = unit_of(&value);
 	double scale = interval->median > 0 ? value / interval->median : 1;
 	clv_format_number(median, sizeof(median), value);
+	if (interval->confidence <= 0) {
+		snprintf(out, bytes, "%s%s", median, unit);
+		return;
+	}
 	clv_format_number(low, sizeof(low), interval->low * scale);
 	clv_format_number(high, sizeof(high), interval->high * scale);
 	snprintf(out, bytes, "%s%s [%s, %s]", median, unit, low, high);
@@ -52,6 +56,16 @@ static const char *format_outside(char *out, size_t bytes, const struct clv_time
 	else
 		snprintf(out, bytes, "%.1f", 100 * share->outside);
 	return out;
+}
+
+void clv_report_ratio(FILE *out, const struct clv_point *point, int decimals)
+{
+	const struct clv_interval *interval = &point->ratio.interval;
+	if (!point->ratio_to)
+		return;
+	fprintf(out, "  %.*f", decimals, interval->median);
+	if (interval->confidence > 0)
+		fprintf(out, " [%.*f, %.*f]", decimals, interval->low, decimals, interval->high);
 }
 
 static void print_point(FILE *out, const struct clv_point *point, int width)
@@ -84,22 +98,28 @@ static void print_point(FILE *out, const struct clv_point *point, int width)
 	else
 		fprintf(out, " %7s %8s", "-", "-");
 	fprintf(out, " %5.3f", point->jain.interval.median);
-	if (point->ratio_to)
-		fprintf(out, "  %.3f [%.3f, %.3f]", point->ratio.interval.median,
-			point->ratio.interval.low, point->ratio.interval.high);
+	clv_report_ratio(out, point, 3);
 	fprintf(out, "%s\n", point->oversubscribed ? "  oversubscribed" : "");
 }
 
-/* "95 %": what the intervals have at least; fewer than six repetitions cannot give that. */
+/*
+ * " [95 %]": what the intervals have at least; fewer than six repetitions cannot give that. Nothing
+ * where there is no interval: of one repetition, or of no valid point.
+ */
 static const char *confidence_of(const struct clv_point *point, size_t points, char *room,
 				 size_t bytes)
 {
 	double least = 0.95;
+	bool any = false;
 	for (size_t i = 0; i < points; i++) {
-		if (point[i].valid && point[i].done && point[i].ops_per_s.interval.confidence < least)
-			least = point[i].ops_per_s.interval.confidence;
+		if (!point[i].valid || !point[i].done)
+			continue;
+		any = true;
+		least = fmin(least, point[i].ops_per_s.interval.confidence);
 	}
-	snprintf(room, bytes, "%.0f %%", floor(100 * least + 1e-9));
+	*room = '\0';
+	if (any && least > 0)
+		snprintf(room, bytes, " [%.0f %%]", floor(100 * least + 1e-9));
 	return room;
 }
 
@@ -111,9 +131,9 @@ static void print_heading(FILE *out, const struct clv_settings *settings, int wi
 		clv_simulated_heading(out, settings, width, confidence);
 		return;
 	}
-	snprintf(ops, sizeof(ops), "ops/s [%s]", confidence);
-	snprintf(execs, sizeof(execs), "execs/s [%s]", confidence);
-	fprintf(out, "\n%-*s %-24s %-24s %5s %5s %5s %7s %8s %5s  x first row [%s]\n", width,
+	snprintf(ops, sizeof(ops), "ops/s%s", confidence);
+	snprintf(execs, sizeof(execs), "execs/s%s", confidence);
+	fprintf(out, "\n%-*s %-24s %-24s %5s %5s %5s %7s %8s %5s  x first row%s\n", width,
 		"design", ops, execs, "wait%", "in%", "out%", "p50 ns", "p99 ns", "Jain",
 		confidence);
 }
@@ -171,8 +191,9 @@ void clv_report_machine(FILE *out, const struct clv_settings *settings)
 		fprintf(out, "machine   %s: %s; ", settings->machine->name, topology->name);
 		print_counts(out, topology);
 	}
-	fprintf(out, "\nmethod    %u repetition%s%s, median [interval]; ", settings->repetitions,
-		plural(settings->repetitions), simulated ? "" : " interleaved");
+	fprintf(out, "\nmethod    %u repetition%s%s%s; ", settings->repetitions,
+		plural(settings->repetitions), simulated ? "" : " interleaved",
+		settings->repetitions > 1 ? ", median [interval]" : "");
 	if (!simulated)
 		fprintf(out, "warm-up %g ms, window %g ms; ", (double)settings->warm_ns / 1e6,
 			(double)settings->window_ns / 1e6);

@@ -29,6 +29,8 @@ int clv_format_number(char *out, size_t bytes, double value);
 void clv_format_rate(char *out, size_t bytes, const struct clv_interval *interval);
 /* The name it was run by, or the design. */
 const char *clv_point_title(const struct clv_point *point);
+/* "  1.234 [1.2, 1.3]" to the row before, or nothing. */
+void clv_report_ratio(FILE *out, const struct clv_point *point, int decimals);
 
 /* report_simulated.c: which model; of the table, */
 void clv_simulated_identity(FILE *out, const struct clv_settings *settings);

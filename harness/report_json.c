@@ -36,9 +36,12 @@ static json_t *samples_json(const struct clv_samples *samples, unsigned count)
 	json_t *array = json_array();
 	for (unsigned i = 0; i < count; i++)
 		json_array_append_new(array, json_real(samples->value[i]));
-	return json_pack("{s:f, s:f, s:f, s:f, s:o}", "median", samples->interval.median, "low",
-			 samples->interval.low, "high", samples->interval.high, "confidence",
-			 samples->interval.confidence, "samples", array);
+	const struct clv_interval *interval = &samples->interval;
+	if (interval->confidence <= 0)
+		return json_pack("{s:f, s:o}", "median", interval->median, "samples", array);
+	return json_pack("{s:f, s:f, s:f, s:f, s:o}", "median", interval->median, "low",
+			 interval->low, "high", interval->high, "confidence", interval->confidence,
+			 "samples", array);
 }
 
 static void set(json_t *object, const char *key, json_t *value)

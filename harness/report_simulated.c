@@ -30,7 +30,10 @@ void clv_simulated_window(FILE *out, const struct clv_settings *settings)
 		settings->schedule ? "execs" : "batches");
 	if (settings->warm_ns)
 		fprintf(out, " and %g ms", (double)settings->warm_ns / 1e6);
-	fprintf(out, ": %g ms %s, and\n          %s100,000 acquisitions, and on until the throughput's 95 %% interval is within 3 %%;\n"
+	fprintf(out,
+		": %g ms %s, and\n"
+		"          %s100,000 acquisitions, and on until the throughput's 95 %% interval is "
+		"within 3 %%;\n"
 		"          short: %g million accesses came before that\n",
 		(double)settings->window_ns / 1e6, or_waits,
 		settings->schedule ? "3 execs of each thread or " : "",
@@ -41,8 +44,8 @@ void clv_simulated_heading(FILE *out, const struct clv_settings *settings, int w
 			   const char *confidence)
 {
 	char ops[32], ratio[32];
-	snprintf(ops, sizeof(ops), "ops/s [%s]", confidence);
-	snprintf(ratio, sizeof(ratio), "x first [%s]", confidence);
+	snprintf(ops, sizeof(ops), "ops/s%s", confidence);
+	snprintf(ratio, sizeof(ratio), "x first%s", confidence);
 	int before = width + 19 + (settings->schedule ? 8 : 0);
 	fprintf(out, "\n%*s %23s %17s %17s\n", before, "", "share of all time", "us of a lock",
 		"lines moved");
@@ -96,9 +99,7 @@ void clv_simulated_row(FILE *out, const struct clv_point *point, int width)
 	print_short(out, account->acquisitions,
 		    clv_findings_transfers(findings, CLV_DIST_PACKAGE, CLV_DIST_REMOTE));
 	fprintf(out, " %5.3f", point->jain.interval.median);
-	if (point->ratio_to)
-		fprintf(out, "  %.2f [%.2f, %.2f]", point->ratio.interval.median,
-			point->ratio.interval.low, point->ratio.interval.high);
+	clv_report_ratio(out, point, 2);
 	fprintf(out, "%s\n", findings->shorts ? "  short" : "");
 }
 

@@ -7,7 +7,8 @@
 /*
  * Median of n samples and an interval that holds the true median with at least 95 % confidence,
  * whatever the distribution: order statistics at binomial ranks. With fewer than 6 samples no two
- * order statistics do; `confidence` then is what the whole range has, below 0.95.
+ * order statistics do; `confidence` then is what the whole range has, below 0.95; of
+ * one sample it is 0, and low and high say nothing.
  */
 struct clv_interval {
 	double median, low, high;

@@ -2,7 +2,7 @@
 // The Vega-Lite specification of a picture: throughput.vl.json with its "@names" filled in. What
 // shows it, here or in a browser, needs nothing else.
 import {readFileSync} from "node:fs";
-import {drawn, tabulate} from "./table.mjs";
+import {drawn, highOf, lowOf, tabulate} from "./table.mjs";
 
 const TEMPLATE = new URL("throughput.vl.json", import.meta.url);
 const TOTAL_WIDTH = 752; // of the panels; with axes and padding some 830, a README's width
@@ -88,8 +88,9 @@ function describeMarks(table) {
 	const invalid = points.filter((p) => !p.valid).length;
 	const still = points.length - invalid - shown.length;
 	const labels = [...new Set(shown.map((p) => p.label).filter(Boolean))];
-	const parts = ["median of repetitions, bars: "
-		+ (least > 0 ? `${Math.min(95, Math.floor(100 * least + 1e-9))} % interval` : "range")];
+	const bars = least > 0 ? `${Math.min(95, Math.floor(100 * least + 1e-9))} % interval` : "range";
+	const parts = shown.some((p) => p.ops_per_s.low !== undefined)
+		? [`median of repetitions, bars: ${bars}`] : ["one repetition: no interval"];
 	const meaning = { short: "short, still uncertain", oversubscribed: "oversubscribed, not to be ranked" };
 	if (labels.length)
 		parts.push(`hollow: ${labels.map((label) => meaning[label] ?? label).join(" or ")}`);
@@ -171,8 +172,8 @@ function pointRow(point, panel, designs, floor) {
 		name: designs.get(point.design), threads: point.threads, label: point.label ?? ""};
 	if (!drawn(point))
 		return {...row, rate: null, low: null, high: null};
-	const {median, low, high} = point.ops_per_s;
-	return {...row, rate: median, low: Math.max(low, floor), high};
+	const rate = point.ops_per_s;
+	return {...row, rate: rate.median, low: Math.max(lowOf(rate), floor), high: highOf(rate)};
 }
 
 // The key, in columns as wide as the longest name needs.
@@ -214,8 +215,8 @@ export function specification(results, options) {
 	const threads = [...new Set(shown.map((p) => p.threads))].sort((a, b) => a - b);
 	const domain = [threads[0] / 1.2, threads[threads.length - 1] * 1.2];
 	const place = (n) => width * Math.log(n / domain[0]) / Math.log(domain[1] / domain[0]);
-	const least = Math.min(...shown.map(({ops_per_s: r}) => r.low > 0 ? r.low : r.median));
-	const rates = [least / 1.3, Math.max(...shown.map((p) => p.ops_per_s.high)) * 1.3];
+	const least = Math.min(...shown.map(({ops_per_s: r}) => lowOf(r) > 0 ? lowOf(r) : r.median));
+	const rates = [least / 1.3, Math.max(...shown.map((p) => highOf(p.ops_per_s))) * 1.3];
 
 	const placements = [...new Set(panels.map((panel) => panel.placement))];
 	const styles = stylesOf(table);

@@ -6,15 +6,20 @@ export class Fault extends Error {}
 
 export const DESIGNS_LIMIT = 12;
 
+export const lowOf = (rate) => rate.low ?? rate.median;
+export const highOf = (rate) => rate.high ?? rate.median;
+
 // ---- checking ----
 
 const isText = (value) => typeof value === "string";
 const isFlag = (value) => typeof value === "boolean";
 const isCount = (value) => Number.isInteger(value) && value > 0;
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+// Of one repetition there is a median alone.
 const isRate = (value) => isObject(value) &&
-	[value.low, value.median, value.high].every((x) => Number.isFinite(x) && x >= 0) &&
-	value.low <= value.median && value.median <= value.high;
+	(value.low === undefined) === (value.high === undefined) &&
+	[lowOf(value), value.median, highOf(value)].every((x) => Number.isFinite(x) && x >= 0) &&
+	lowOf(value) <= value.median && value.median <= highOf(value);
 
 const POINT = {design: isText, machine: isText, workload: isText, threads: isCount,
 	simulated: isFlag, valid: isFlag};

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from program import (CLEAVE, CPUS, Folder, SHORT, SOURCE, case, cleave, one_line, other_user, put,
-                     refused, result, run)
+                     refused, result, results, run)
 
 
 # ---- what results say ----
@@ -123,7 +123,7 @@ def no_number_without_validity():
                         "--window-ms", 5, "--json", path)
         assert failed.returncode == 1, failed
         one_line(failed, "not valid", "rb_vma/one:rwsem")
-        assert "no number" in failed.stdout
+        assert "no number" in failed.stdout and "%]" not in failed.stdout, failed.stdout
         point = strict(path.read_text())["results"][0]
     assert point["valid"] is False and "operation" in point["why"]
     for key in ("ops_per_s", "execs_per_s", "ns_per_op", "latency_ns", "time_share", "ops_ratio",
@@ -140,6 +140,16 @@ def fields_that_were_not_measured_are_absent():
     assert point["ops_per_s"]["confidence"] < 0.95 and len(point["ops_per_s"]["samples"]) == 3
     table = run("baseline", "--workload", "pairs-random", "--sample", 0, "--repetitions", 3)
     assert "[75 %]" in table and "[95 %]" not in table and "no batch timed" in table
+
+
+@case
+def of_one_repetition_there_is_no_interval():
+    args = ["baseline", "rb_vma/one:mcs", "--workload", "pairs-random", "--repetitions", 1]
+    for point in results(*args):
+        for rate in ("ops_per_s", "ops_ratio") if "ops_ratio" in point else ("ops_per_s",):
+            assert set(point[rate]) - {"to"} == {"median", "samples"}, point[rate]
+    table = run(*args)
+    assert "[" not in table and "1 repetition" in table and " x first row\n" in table, table
 
 
 @case

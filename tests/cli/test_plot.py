@@ -266,6 +266,15 @@ def confidence_is_said():
         results["results"][0]["ops_per_s"]["confidence"] = 0.75
     plot_changed(weak).says("bars: 75 % interval")
 
+    def single(results):
+        for point in valid(results["results"]):
+            median = point["ops_per_s"]["median"]
+            point["ops_per_s"] = {"median": median, "samples": [median]}
+    picture = plot_changed(single)
+    assert len(picture.points()) == 95
+    picture.says("one repetition: no interval")
+    picture.lacks("bars")
+
 
 @case
 def rates_of_zero_have_no_place():
@@ -318,7 +327,8 @@ def results_that_are_none():
 @case
 def points_that_are_malformed():
     for field, value in {"threads": 0, "design": 7, "machine": None, "workload": [],
-                         "valid": "yes", "simulated": 1, "ops_per_s": {"median": 1}}.items():
+                         "valid": "yes", "simulated": 1,
+                         "ops_per_s": {"median": 1, "low": 1}}.items():
         def spoil(results):
             results["results"][3][field] = value
         refused_changed(spoil, f"results[3].{field}")
