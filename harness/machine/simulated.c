@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,7 +194,15 @@ static int write_timeline(const struct simulated *simulated, struct cleave_error
 	if (!simulated->options.timeline)
 		return 0;
 	int code = clv_timeline_write(simulated->options.timeline, why, sizeof(why));
-	return code ? clv_error(error, code, "%s", why) : 0;
+	if (code)
+		return clv_error(error, code, "%s", why);
+	uint64_t last_ps, left_out = clv_timeline_left_out(&last_ps);
+	if (left_out)
+		fprintf(stderr, "cleave: --timeline %s: without the window's last %.3f ms: %llu marks "
+			"too many\n", simulated->options.timeline,
+			(double)(clv_account()->end_ps - last_ps) / 1e9,
+			(unsigned long long)left_out);
+	return 0;
 }
 
 static int run(struct clv_machine *machine, const struct clv_plan *plan,

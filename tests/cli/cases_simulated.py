@@ -175,6 +175,26 @@ def a_timeline_is_written():
 
 
 @case
+def a_timeline_has_every_lock_of_a_walk():
+    """A walk holds the locks of all 12 nodes at once."""
+    with Folder() as folder:
+        path = folder / "t.json"
+        point("rb_interval@node/each:mcs", "--threads", 8, "--think-ns", 0, "--walks", 0.3,
+              "--timeline", path)
+        trace = json.loads(path.read_text())
+    assert trace["otherData"] == {"marks_left_out": 0}, trace["otherData"]
+    slices = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    locks = {event["args"]["lock"] for event in slices}
+    assert {event["name"] for event in slices} >= {f"mcs {node}" for node in range(12)}, slices[:9]
+    for cpu in {event["tid"] for event in slices}:
+        for lock in locks:
+            names = [event["name"].startswith("wait ") for event in slices
+                     if event["tid"] == cpu and event["args"]["lock"] == lock]
+            # Of those that the window cuts, one may be without the other.
+            assert abs(2 * sum(names) - len(names)) <= 1, (cpu, lock, sum(names), len(names))
+
+
+@case
 def tables_of_simulated_machines():
     text = cleave("run", *SMALL, "baseline", "rb_interval/one:mcs", "--threads", "2,20",
                   "--lines").stdout

@@ -78,6 +78,8 @@ void clv_account_done(struct clv_vcpu *cpu);
 bool clv_timeline_open(unsigned cpus);
 void clv_timeline_close(void);
 void clv_timeline_mark(unsigned cpu, enum clv_mark mark, const void *lock, uint64_t ps);
+/* How many marks at the window's end had no room; and when the last was that had. */
+uint64_t clv_timeline_left_out(uint64_t *last_ps);
 /* Trace Event JSON (Perfetto, about:tracing) of the window. Returns: 0; negative errno. */
 int clv_timeline_write(const char *path, char *why, size_t why_bytes);
 

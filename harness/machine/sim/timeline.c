@@ -18,20 +18,24 @@
 struct event {
 	uint64_t ps;
 	const void *lock;
+	unsigned older; /* what the CPU held before it, as struct row has it */
 	uint16_t cpu;
 	uint8_t mark;
 };
 
+/* As JSON they are some 150 MB, about as much as a viewer takes. */
 enum { EVENTS_MAX = 1 << 20 };
 
 static struct event *events;
 static unsigned count;
+static uint64_t left_out;
 
 bool clv_timeline_open(unsigned cpus)
 {
 	(void)cpus;
 	events = malloc(EVENTS_MAX * sizeof(*events)); /* touched as far as used */
 	count = 0;
+	left_out = 0;
 	return events;
 }
 
@@ -44,8 +48,12 @@ void clv_timeline_close(void)
 
 void clv_timeline_mark(unsigned cpu, enum clv_mark mark, const void *lock, uint64_t ps)
 {
-	if (count < EVENTS_MAX && clv_account()->begin_ps && !clv_account()->end_ps)
-		events[count++] = (struct event){ ps, lock, (uint16_t)cpu, (uint8_t)mark };
+	if (!clv_account()->begin_ps || clv_account()->end_ps)
+		return;
+	if (count < EVENTS_MAX)
+		events[count++] = (struct event){ ps, lock, 0, (uint16_t)cpu, (uint8_t)mark };
+	else
+		left_out++;
 }
 
 static void name_of(const void *lock, char *out, size_t bytes)
@@ -70,19 +78,19 @@ static void slice(json_t *list, const char *what, const struct event *from, uint
 				(int)clv_sim.topology->cpu[from->cpu].os, "args", "lock", at));
 }
 
-/* What a CPU is in the middle of. More locks than that at once are not shown. */
-enum { HELD = 8 };
+/* What a CPU is in the middle of: it waits for one lock, and may hold any number. */
 struct row {
-	const struct event *asked, *got[HELD];
+	const struct event *asked;
+	unsigned got; /* the latest: its index + 1; 0: none */
 };
 
-static const struct event **held_of(struct row *row, const void *lock)
+/* Where the CPU's hold of the lock is linked from; what is there is 0: it has none in the window. */
+static unsigned *held_of(struct row *row, const void *lock)
 {
-	for (unsigned i = 0; i < HELD; i++) {
-		if (lock ? row->got[i] && row->got[i]->lock == lock : !row->got[i])
-			return &row->got[i];
-	}
-	return NULL;
+	unsigned *at = &row->got;
+	while (*at && events[*at - 1].lock != lock)
+		at = &events[*at - 1].older;
+	return at;
 }
 
 static json_t *slices(void)
@@ -90,7 +98,7 @@ static json_t *slices(void)
 	json_t *list = json_array();
 	struct row *rows = calloc(clv_sim.cpus, sizeof(*rows));
 	for (unsigned i = 0; rows && i < count; i++) {
-		const struct event *event = &events[i], **held;
+		struct event *event = &events[i];
 		struct row *row = &rows[event->cpu];
 		if (event->mark == CLV_MARK_ASK) {
 			row->asked = event;
@@ -100,15 +108,15 @@ static json_t *slices(void)
 			if (row->asked)
 				slice(list, "wait ", row->asked, event->ps);
 			row->asked = NULL;
-			held = held_of(row, NULL);
-			if (held)
-				*held = event;
+			event->older = row->got;
+			row->got = i + 1;
 		} else if (event->mark == CLV_MARK_FREE) {
-			held = held_of(row, event->lock);
-			if (!held)
+			unsigned *held = held_of(row, event->lock);
+			if (!*held)
 				continue;
-			slice(list, "", *held, event->ps);
-			*held = NULL;
+			const struct event *got = &events[*held - 1];
+			slice(list, "", got, event->ps);
+			*held = got->older;
 		}
 	}
 	free(rows);
@@ -135,11 +143,18 @@ static void name_rows(json_t *list)
 	}
 }
 
+uint64_t clv_timeline_left_out(uint64_t *last_ps)
+{
+	*last_ps = count ? events[count - 1].ps : 0;
+	return left_out;
+}
+
 int clv_timeline_write(const char *path, char *why, size_t why_bytes)
 {
 	json_t *list = slices();
 	name_rows(list);
-	json_t *root = json_pack("{s:s, s:o}", "displayTimeUnit", "ns", "traceEvents", list);
+	json_t *root = json_pack("{s:s, s:{s:I}, s:o}", "displayTimeUnit", "ns", "otherData",
+				 "marks_left_out", (json_int_t)left_out, "traceEvents", list);
 	char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
 	json_decref(root);
 	if (!text) {
