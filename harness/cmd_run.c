@@ -543,7 +543,9 @@ static int prepare_session(struct session *session)
 		status = make_points(session);
 	if (status < 0 && a->json)
 		status = clv_run_files_check(a->json);
-	return status < 0 && a->timeline ? clv_run_file_check("--timeline", a->timeline) : status;
+	if (status < 0 && a->timeline)
+		status = clv_run_file_check("--timeline", a->timeline, a->json);
+	return status;
 }
 
 int clv_cmd_run(int argc, char **argv)

@@ -100,7 +100,7 @@ static int check(const struct options *options)
 	struct clv_machine *machine;
 	bool of_a_machine = false;
 	if (options->json) {
-		int status = clv_run_file_check("--json", options->json);
+		int status = clv_run_file_check("--json", options->json, NULL);
 		if (status >= 0)
 			return status;
 	}

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#define _GNU_SOURCE /* asprintf */
 #include "run_files.h"
 
 #include <errno.h>
@@ -79,8 +80,42 @@ static int check_file(const char *option, const char *path)
 	return CLV_EXIT_FAILED;
 }
 
-int clv_run_file_check(const char *option, const char *path)
+/* Where a file is or would be, to free(); NULL: nowhere, which check_file says better. */
+static char *place_of(const char *path)
 {
+	char *real = realpath(path, NULL), *place = NULL;
+	if (real)
+		return real;
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	char *folder = slash ? strndup(path, (size_t)(name - path)) : strdup(".");
+	real = folder ? realpath(folder, NULL) : NULL;
+	if (real && asprintf(&place, "%s/%s", real, name) < 0)
+		place = NULL;
+	free(folder);
+	free(real);
+	return place;
+}
+
+static bool is_same(const char *path, const char *other)
+{
+	char *place = place_of(path), *there = place_of(other);
+	bool same = !strcmp(path, other) || (place && there && !strcmp(place, there));
+	free(place);
+	free(there);
+	return same;
+}
+
+int clv_run_file_check(const char *option, const char *path, const char *json)
+{
+	char beside[PATH_MAX];
+	bool same = json && is_same(path, json);
+	if (json && !same && !is_stream(json) && gbench_path(beside, sizeof(beside), json))
+		same = is_same(path, beside);
+	if (same) {
+		clv_cli_error("one file for two things: %s %s and --json %s", option, path, json);
+		return CLV_EXIT_USAGE;
+	}
 	return is_stream(path) ? -1 : check_file(option, path);
 }
 

@@ -10,8 +10,8 @@
 
 /* Before an hour's run, not after it. Returns: -1 to go on; else an exit status. */
 int clv_run_files_check(const char *json);
-/* Of one file, for an option. */
-int clv_run_file_check(const char *option, const char *path);
+/* The same of a file for an option; it must not be one of those of --json, if that is not NULL. */
+int clv_run_file_check(const char *option, const char *path, const char *json);
 
 /* Does it name this process's standard output? */
 bool clv_run_file_is_output(const char *path);

@@ -234,6 +234,13 @@ def what_a_simulated_machine_cannot_do():
         refused(*on, "--timeline", folder / "x", "--threads", "1,2", words=["--timeline", "2"])
         refused(*on, "--timeline", folder / "no/x", status=1, words=["no/x"])
         refused(*on, "--timeline", "", words=["--timeline"])
+        # Of two files of one place the first would be lost.
+        for json_at, timeline_at in (("x.json", "x.json"), ("x.json", "./x.json"),
+                                     ("x.json", folder / "x.json"), ("x.json", "x.gbench.json"),
+                                     ("x", "x.gbench.json")):
+            refused(*on, "--json", json_at, "--timeline", timeline_at, cwd=folder,
+                    words=["--timeline", "--json", "one file"])
+        refused(*on, "--json", "/dev/stdout", "--timeline", "/dev/stdout", words=["one file"])
         assert not list(folder.iterdir())
 
 
