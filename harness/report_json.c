@@ -130,20 +130,21 @@ static json_t *provenance_json(const struct clv_point *point)
 	for (unsigned i = 0; i < point->threads; i++)
 		json_array_append_new(cpus, json_integer(point->cpu_os[i]));
 	json_t *object = json_pack(
-		"{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:f, s:f, s:I, s:I}", "version",
+		"{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:f, s:f, s:I, s:I}", "version",
 		cleave_version(), "commit", CLV_BUILD_COMMIT, "compiler", CLV_BUILD_COMPILER, "flags",
-		CLV_BUILD_FLAGS, "processor", text_json(settings->machine->topology->name), "time",
-		when,
-		"cpus", cpus, "repetitions", (json_int_t)settings->repetitions, "warm_up_ms",
-		(double)settings->warm_ns / 1e6, "window_ms", (double)settings->window_ns / 1e6,
-		"sample_every", (json_int_t)settings->sample_every, "checked_ops",
-		(json_int_t)point->checked_ops);
+		CLV_BUILD_FLAGS, "time", when, "cpus", cpus, "repetitions",
+		(json_int_t)settings->repetitions, "warm_up_ms", (double)settings->warm_ns / 1e6,
+		"window_ms", (double)settings->window_ns / 1e6, "sample_every",
+		(json_int_t)settings->sample_every, "checked_ops", (json_int_t)point->checked_ops);
 	if (settings->sample_every && point->valid)
 		set(object, "clock_ns", json_integer((json_int_t)point->clock_ns));
 	set(object, "windows_missed", json_integer(point->missed));
 	set(object, "benchmark_library", json_string(clv_gbench_version()));
-	if (!settings->machine->simulated && !uname(&system))
-		set(object, "kernel", json_string(system.release));
+	if (!settings->machine->simulated) {
+		set(object, "processor", text_json(settings->machine->topology->name));
+		if (!uname(&system))
+			set(object, "kernel", json_string(system.release));
+	}
 	if (point->findings)
 		clv_findings_provenance(object, settings, point->findings);
 	if (settings->schedule_name) {
@@ -226,13 +227,15 @@ char *clv_report_json(const struct clv_settings *settings, const struct clv_poin
 	for (size_t i = 0; i < points; i++)
 		json_array_append_new(array, point_json(&point[i]));
 	json_t *machine = json_pack(
-		"{s:s, s:o, s:b, s:i, s:i, s:i, s:i, s:i, s:o}", "name", settings->machine->name,
-		"processor", text_json(topology->name), "simulated",
-		(int)settings->machine->simulated, "packages", (int)topology->packages, "nodes",
-		(int)topology->nodes, "l3s", (int)topology->l3s, "cores", (int)topology->cores,
-		"cpus", (int)topology->cpus, "boundaries", boundaries_json(settings));
+		"{s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:o}", "name", settings->machine->name,
+		"simulated", (int)settings->machine->simulated, "packages",
+		(int)topology->packages, "nodes", (int)topology->nodes, "l3s",
+		(int)topology->l3s, "cores", (int)topology->cores, "cpus", (int)topology->cpus,
+		"boundaries", boundaries_json(settings));
 	if (machine && settings->machine->simulated)
 		clv_model_json(machine, settings);
+	else if (machine)
+		set(machine, "processor", text_json(topology->name));
 	json_t *root = json_pack("{s:s, s:i, s:o, s:o, s:o}", "format", "cleave-results",
 				 "format_version", 1, "command", text_json(command), "machine",
 				 machine, "results", array);

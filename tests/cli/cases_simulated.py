@@ -92,7 +92,8 @@ def simulated_results_say_what_is_documented():
         assert key in one["provenance"], key
 
     machine = results["machine"]
-    assert machine["simulated"] is True and machine["changed"] == {}, machine
+    assert "processor" not in machine and "processor" not in one["provenance"]
+    assert machine["topology"].startswith("pack:2 ") and machine["simulated"] is True and machine["changed"] == {}, machine
     assert re.fullmatch(r"[0-9a-f]{16}", machine["model_digest"]), machine
     known = {entry["name"] for entry in json.loads(fine("list", "parameters", "--json"))}
     assert set(machine["parameters"]) == known
