@@ -107,7 +107,7 @@ void clv_report_lines(FILE *out, const struct clv_point *point, size_t points)
 {
 	for (size_t i = 0; i < points; i++) {
 		const struct clv_findings *findings = point[i].findings;
-		if (!point[i].valid || !findings)
+		if (!point[i].valid || !findings || !findings->lines)
 			continue;
 		uint64_t acquisitions = findings->account.acquisitions;
 		uint64_t by = acquisitions ? acquisitions : 1;

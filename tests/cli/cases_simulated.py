@@ -207,6 +207,9 @@ def tables_of_simulated_machines():
     assert text.count("costliest cache lines of") == 4, text
     for line in text.splitlines():
         assert len(line) <= 140 or line.startswith("topology"), line
+    topology, = re.findall(r"^topology  (.*)$", text, re.M)
+    results = whole("baseline", "--threads", 2)
+    assert topology == results["machine"]["topology"], topology
     blocks = [block.splitlines() for block in text.split("\n\n") if " on hygon" in block]
     assert len(blocks) == 2, text
     for block in blocks:
@@ -216,6 +219,12 @@ def tables_of_simulated_machines():
                            "far", "Jain"):
                 after = heading.index(column) + len(column.strip())
                 assert row[after - 1] != " " and row[after:after + 1] in ("", " "), (column, row)
+
+
+@case
+def no_table_of_lines_where_none_moved():
+    text = cleave("run", *SMALL, "null_sink/one:none", "--workload", "pairs-libc").stdout
+    assert "null_sink/one:none" in text and "costliest" not in text, text
 
 
 @case
