@@ -16,7 +16,7 @@ static const char *const distance_name[CLV_DISTANCES] = { "core", "l3", "node", 
 void clv_simulated_identity(FILE *out, const struct clv_settings *settings)
 {
 	const struct clv_model *model = clv_simulated_model(settings->machine);
-	fprintf(out, "\nmodel     revision %u, digest %s%s\ntopology  %.118s", model->revision,
+	fprintf(out, "\nmodel     revision %u, digest %s%s\ntopology  %s", model->revision,
 		model->digest, settings->changes ? " (changed)" : "",
 		settings->machine->topology->name);
 }
