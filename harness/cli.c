@@ -280,6 +280,12 @@ int clv_cli_unsigned_list(const char *option, const char *text, unsigned low, un
  */
 int clv_cli_fraction(const char *option, const char *text, double low, double high, double *out)
 {
+	return clv_cli_fraction_in(option, text, text, low, high, out);
+}
+
+int clv_cli_fraction_in(const char *option, const char *word, const char *text, double low,
+			double high, double *out)
+{
 	const char *at = text;
 	uint64_t digits = 0;
 	double scale = 1;
@@ -299,12 +305,12 @@ int clv_cli_fraction(const char *option, const char *text, double low, double hi
 		scale *= point ? 10 : 1;
 	}
 	if (!fine || !any) {
-		clv_cli_error("not a number: %s %.80s", option, text);
+		clv_cli_error("not a plain decimal number: %s %.80s", option, word);
 		return CLV_CLI_REPORTED;
 	}
 	double value = (double)digits / scale;
 	if (value < low || value > high) {
-		clv_cli_error("number out of range: %s %.80s: %g to %g", option, text, low, high);
+		clv_cli_error("number out of range: %s %.80s: %g to %g", option, word, low, high);
 		return CLV_CLI_REPORTED;
 	}
 	*out = value;

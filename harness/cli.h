@@ -46,6 +46,9 @@ int clv_cli_unsigned(const char *option, const char *text, unsigned low, unsigne
 		     unsigned *out);
 /* A plain decimal fraction, "0.25"; no sign, exponent, hex, inf or nan. */
 int clv_cli_fraction(const char *option, const char *text, double low, double high, double *out);
+/* The same of `text`, which is the end of `word`: that is what an error has. */
+int clv_cli_fraction_in(const char *option, const char *word, const char *text, double low,
+			double high, double *out);
 /* 1,2,4: up to `capacity` of them, none twice. */
 int clv_cli_unsigned_list(const char *option, const char *text, unsigned low, unsigned high,
 			  unsigned *out, size_t capacity, size_t *count);

@@ -157,7 +157,7 @@ static error_t add_change(struct arguments *a, char *word)
 		clv_cli_error("too many parameters: --set: at most %d", CHANGES);
 		return CLV_CLI_REPORTED;
 	}
-	int code = clv_cli_fraction("--set", value + 1, 0, 1e12, &change->value);
+	int code = clv_cli_fraction_in("--set", word, value + 1, 0, 1e12, &change->value);
 	if (code)
 		return code;
 	*value = '\0';

@@ -240,6 +240,10 @@ def what_a_simulated_machine_cannot_do():
                          ("--budget", "0"), ("--budget", "much"), ("--run-ahead-ns", "-1")):
         refused(*on, option, word, words=["--set" if option == "--set" else option])
     refused(*on, "--set", "home_ns=1", "--set", "home_ns=2", words=["twice"])
+    for value in ("-3", "1e11", "0x1"):
+        refused(*on, "--set", f"read_ns.remote={value}",
+                words=[f"not a plain decimal number: --set read_ns.remote={value}"])
+    refused(*on, "--set", "home_ns=2000000000000", words=["range: --set home_ns=2000000000000:"])
     with Folder() as folder:
         refused(*on, "--timeline", folder / "x", "--threads", "1,2", words=["--timeline", "2"])
         refused(*on, "--timeline", folder / "no/x", status=1, words=["no/x"])
