@@ -13,19 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../lib/error.h"
+#include "../lib/shim/shim.h"
 #include "../lib/topology.h"
 #include "machine/sim/sim.h"
 
 enum {
 	BATCH = 200,
 	PROCESSES_MAX = 64,
-	HANG_S = 20, /* a schedule without end that no limit of steps catches */
+	HANG_S = 20, /* of a child's CPU time: a schedule without end that no limit of steps catches */
 	NAP_NS = 500000,
 };
 
@@ -44,7 +46,7 @@ struct slot {
 	char why[240], waiting[1024];
 	/* The parent's. */
 	uint64_t seen;
-	double seen_s;
+	double seen_s; /* of the child's CPU time */
 };
 
 static const struct clv_explore *table;
@@ -55,13 +57,6 @@ const char *clv_explore_policy_name(unsigned policy)
 {
 	static const char *const names[] = { "random", "pct", "both" };
 	return policy < sizeof(names) / sizeof(names[0]) ? names[policy] : NULL;
-}
-
-static double now_s(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 /* ---- the simulation ---- */
@@ -228,14 +223,18 @@ static int start(const struct clv_explore_plan *plan, struct slot *slot, uint64_
 {
 	memset(slot, 0, sizeof(*slot));
 	slot->batch = batch;
-	slot->seen_s = now_s();
 	fflush(NULL);
-	pid_t child = fork();
+	pid_t parent = getpid(), child = fork();
 	if (child < 0)
 		return clv_error(error, -errno, "explore: cannot start a process: %s",
 				 strerror(errno));
-	if (!child)
+	if (!child) {
+		/* Dies with the parent, who may have died since. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
 		run_batch(plan, slot);
+	}
 	slot->child = child;
 	return 0;
 }
@@ -255,6 +254,16 @@ static void note_end(struct slot *slot, int status, bool hung)
 		snprintf(slot->why, sizeof(slot->why), "ended by exit %d", WEXITSTATUS(status));
 }
 
+/* What it has run, not what passed while it was stopped or others had the CPU. */
+static double cpu_s(pid_t child)
+{
+	struct timespec spent;
+	clockid_t clock;
+	if (clock_getcpuclockid(child, &clock) || clock_gettime(clock, &spent))
+		return 0;
+	return (double)spent.tv_sec + (double)spent.tv_nsec * 1e-9;
+}
+
 /* Returns: is it over? */
 static bool look_at(struct slot *slot)
 {
@@ -264,12 +273,12 @@ static bool look_at(struct slot *slot)
 		return true;
 	}
 	uint64_t done = __atomic_load_n(&slot->done, __ATOMIC_RELAXED);
-	double now = now_s();
+	double now_s = cpu_s(slot->child);
 	if (done != slot->seen) {
 		slot->seen = done;
-		slot->seen_s = now;
+		slot->seen_s = now_s;
 	}
-	if (now - slot->seen_s < HANG_S)
+	if (now_s - slot->seen_s < HANG_S)
 		return false;
 	kill(slot->child, SIGKILL);
 	waitpid(slot->child, &status, 0);
@@ -372,13 +381,13 @@ int clv_explore_run(const struct clv_explore_plan *plan, struct clv_explore_resu
 	crew.slot = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (crew.slot == MAP_FAILED)
 		return clv_error(error, -ENOMEM, "explore: out of memory");
-	double begin_s = now_s();
+	uint64_t begin_ns = clv_now_ns();
 	int code = run_all(&crew, error);
 	if (code)
 		end_all(&crew);
 	else
 		sum_up(&crew, result);
-	result->seconds = now_s() - begin_s;
+	result->seconds = (double)(clv_now_ns() - begin_ns) * 1e-9;
 	munmap(crew.slot, bytes);
 	return code;
 }
