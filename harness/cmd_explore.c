@@ -23,6 +23,7 @@ struct options {
 	const char *design;
 	const char *scenarios; /* NULL: all that apply */
 	struct clv_explore_plan plan;
+	const char *many; /* an option of more schedules than one */
 	bool replay, json;
 };
 
@@ -63,8 +64,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->scenarios = arg;
 		return 0;
 	case KEY_SCHEDULES:
+		options->many = "--schedules";
 		return clv_cli_u64("--schedules", arg, 1, UINT64_C(1) << 40, &plan->schedules);
 	case KEY_SEED:
+		options->many = "--seed";
 		return clv_cli_u64("--seed", arg, 0, SEED_MAX, &plan->seed);
 	case KEY_POLICY:
 		return parse_policy(arg, &plan->policy);
@@ -84,6 +87,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		clv_cli_error("no design: cleave explore");
+		return CLV_CLI_REPORTED;
+	case ARGP_KEY_END:
+		if (!options->replay || !options->many)
+			return 0;
+		clv_cli_error("does not go with --replay: %s", options->many);
 		return CLV_CLI_REPORTED;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -107,6 +115,20 @@ static const char *find(const char *name, size_t length)
 	return NULL;
 }
 
+static bool has(const struct chosen *chosen, const char *name)
+{
+	unsigned i = 0;
+	while (i < chosen->count && chosen->name[i] != name)
+		i++;
+	return i < chosen->count;
+}
+
+static const char *after_comma(const char *at)
+{
+	const char *comma = strchr(at, ',');
+	return comma ? comma + 1 : NULL;
+}
+
 /* Those named have to apply; of all, those that do not are left out. */
 static int choose(struct options *options, char *canonical, struct chosen *chosen,
 		  struct cleave_error *error)
@@ -127,12 +149,15 @@ static int choose(struct options *options, char *canonical, struct chosen *chose
 		else if (code != -ENOTSUP)
 			return clv_error(error, code, "%s", why.text);
 	}
-	for (const char *at = options->scenarios; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+	for (const char *at = options->scenarios; at; at = after_comma(at)) {
 		size_t length = strcspn(at, ",");
 		config->scenario = find(at, length);
 		if (!config->scenario || chosen->count == SCENARIOS_MAX)
 			return clv_error(error, -EINVAL, "unknown scenario: '%.*s'",
 					 length > 80 ? 80 : (int)length, at);
+		if (has(chosen, config->scenario))
+			return clv_error(error, -EINVAL, "scenario named twice: %s",
+					 config->scenario);
 		code = clv_explore_look(config, canonical, error);
 		if (code)
 			return code;
@@ -245,9 +270,13 @@ int clv_cmd_explore(int argc, char **argv)
 		.options = option_table,
 		.parser = parse_option,
 		.args_doc = "DESIGN",
-		.doc = "Run small cases of a design, which is a name or a string, threads of an observer on simulated CPUs, under "
-		       "many schedules; stop at the first that fails, and print the seed that "
-		       "replays it.",
+		.doc =
+		"Run small cases of a design, which is a name or a string, threads of an observer on "
+		"simulated CPUs, under many schedules; stop at the first that fails, and print the "
+		"seed that replays it."
+		"\v"
+		"Exit status: 0 no schedule failed; 1 one did, or they could not be run; 2 wrong "
+		"usage.",
 	};
 	struct options options = {
 		.plan = { .config.threads = 3,
@@ -264,10 +293,13 @@ int clv_cmd_explore(int argc, char **argv)
 		return status;
 	if (options.replay)
 		options.plan.schedules = 1;
-	/* What is no name may still be a design of the instrumented build's. */
-	int code = clv_design_resolve(options.design, design, sizeof(design), name, sizeof(name),
+	/* What is no name is read by the simulated side, which tests add designs to. */
+	int code = strpbrk(options.design, "@/:") ? 0 :
+		   clv_design_resolve(options.design, design, sizeof(design), name, sizeof(name),
 				      &error);
-	if (!code && name[0])
+	if (code)
+		return clv_cli_report(code, &error);
+	if (!strpbrk(options.design, "@/:"))
 		options.design = design;
 	code = clv_explore_open(&clv_explore_simulated, &error);
 	if (code)

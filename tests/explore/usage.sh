@@ -45,6 +45,9 @@ refuse "number out of range: --threads" rb_interval --threads 1
 refuse "number out of range: --threads" rb_interval --threads 9
 refuse "number out of range: --schedules" rb_interval --schedules 0
 refuse "not a number: --replay" rb_interval --replay x
+refuse "does not go with --replay: --schedules" rb_interval --schedules 5 --replay 1
+refuse "does not go with --replay: --seed" rb_interval --replay 1 --seed 2
+refuse "scenario named twice: mix" rb_interval --scenario mix,presence,mix
 refuse "unexpected argument" rb_interval rb_vma
 
 expect 0 "$cleave" explore rb_vma@node/each:mcs --scenario mix,presence --schedules 21 --threads 4
@@ -74,3 +77,24 @@ for what in "rb_interval/one:broken_reader_beside_writer hold_exclusive" \
 done
 expect 1 "$seeded" rb_interval/one:broken_reader_beside_writer --json
 grep -q '"replay_seed": "' "$work/out" || fail "no seed in the JSON"
+
+# Children do not outlive a parent that is killed.
+"$cleave" explore rb_vma@node/each:mcs --schedules 1000000000 >"$work/out" 2>"$work/err" &
+parent=$!
+children_of() {
+	grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | cut -d/ -f3
+}
+until [ -n "$(children_of $parent)" ]; do
+	kill -0 $parent 2>/dev/null || fail "it ended by itself, or never began"
+	sleep 0.1
+done
+children=$(children_of $parent)
+kill -KILL $parent
+wait $parent 2>/dev/null # the shell says that it was killed
+for child in $children; do
+	for ((i = 0; i < 100; i++)); do
+		[ -e "/proc/$child" ] && ! grep -q '^State:.*Z' "/proc/$child/status" || break
+		sleep 0.1
+	done
+	((i < 100)) || { kill -KILL "$child"; fail "a child goes on without its parent"; }
+done
