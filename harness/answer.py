@@ -24,25 +24,32 @@ def factor_of(point, base):
 def ratio_of(point):
     ratio = point["ops_ratio"]
     text = "%.2f" % ratio["median"]
-    if len(ratio["samples"]) > 1:
-        text += " [%.2f, %.2f]" % (ratio["low"], ratio["high"])
+    if has_range(ratio):
+        text += " [%.2f, %.2f; %.0f %%]" % (ratio["low"], ratio["high"],
+                                           100 * ratio["confidence"])
     return text
 
 
+def has_range(ratio):
+    return len(ratio["samples"]) > 1 and "low" in ratio
+
+
+def short(point):
+    return " (%s)" % point["label"] if point.get("label") else ""
+
+
 def describe(point, base):
-    if point["partition"] != base["partition"] and point["subsets"] == 1:
+    if point["partition"] != base["partition"] and point.get("subsets") == 1:
         return "one subset on this machine: nothing is split"
     text = ratio_of(point)
     ratio = point["ops_ratio"]
-    if len(ratio["samples"]) > 1 and ratio["low"] <= 1 <= ratio["high"]:
+    if has_range(ratio) and ratio["low"] <= 1 <= ratio["high"]:
         text += "  no difference shown"
     hold = point.get("acquisition")
     if hold:
         text += "  hold %.2f us, hand-over %.2f us" % (hold["hold_ns"]["mean"] / 1e3,
                                                        hold["handover_ns"]["mean"] / 1e3)
-    if point.get("label"):
-        text += "  (%s)" % point["label"]
-    return text
+    return text + (" " + short(point) if short(point) else "")
 
 
 def think_of(think):
@@ -68,8 +75,7 @@ def tables(machine, points):
         lines.append("\n%s%s, %d threads, %s: what each factor alone gives, x baseline" % (
             machine["name"], " (simulated)" if machine["simulated"] else "", base["threads"],
             think_of(think)))
-        if base.get("acquisition"):
-            lines.append("  %-26s %-34s %s" % ("", "baseline", describe_base(base)))
+        lines.append("  %-26s %-34s %s" % ("", "baseline", describe_base(base)))
         for factor, point in rows:
             lines.append("  %-26s %-34s %s" % (factor, point.get("name", point["design"]),
                                                describe(point, base)))
@@ -77,13 +83,15 @@ def tables(machine, points):
 
 
 def describe_base(base):
-    took = base["acquisition"]
-    return "1  hold %.2f us, hand-over %.2f us" % (took["hold_ns"]["mean"] / 1e3,
-                                                   took["handover_ns"]["mean"] / 1e3)
+    took, text = base.get("acquisition"), "1"
+    if took:
+        text += "  hold %.2f us, hand-over %.2f us" % (took["hold_ns"]["mean"] / 1e3,
+                                                       took["handover_ns"]["mean"] / 1e3)
+    return text + (" " + short(base) if short(base) else "")
 
 
 def best(rows, factor):
-    found = [p for f, p in rows if f == factor and p["subsets"] > 1 or
+    found = [p for f, p in rows if f == factor and p.get("subsets", 1) > 1 or
              f == factor == "structure"]
     return max(found, key=lambda p: p["ops_ratio"]["median"], default=None)
 
@@ -98,21 +106,23 @@ def answer(machine, points):
                               ("split structure and lock", "splitting the lock too (%s) %s")):
             point = best(rows, factor)
             if point:
-                parts.append(words % (point.get("name", point["design"]), ratio_of(point)))
+                parts.append(words % (point.get("name", point["design"]),
+                                      ratio_of(point) + short(point)))
         bound = next((p for f, p in rows if f.startswith("bound")), None)
         if bound:
-            parts.append("and with no structure and a lock a CPU it would be %s" % ratio_of(bound))
-        lines.append("With %s, of the baseline's %s operations a second: %s." % (
-            think_of(think), si(base["ops_per_s"]["median"]), "; ".join(parts)))
-    lines.append("These are the map's own operations, on a model whose latencies are %s "
-                 "(docs/machines.md, docs/machine-model.md); an exec has other global locks." % (
-                     "in part assumed"))
-    return ["", "The answer so far, on the simulated %s with %d CPUs on %d nodes:" % (
-        machine["name"], base_threads(points), machine["nodes"])] + lines
-
-
-def base_threads(points):
-    return max(point["threads"] for point in points)
+            parts.append("and with no structure and a lock a CPU it would be %s" % (
+                ratio_of(bound) + short(bound)))
+        lines.append("With %s, of the baseline's %s operations a second%s: %s." % (
+            think_of(think), si(base["ops_per_s"]["median"]), short(base),
+            "; ".join(parts) or "nothing else was run that differs in one factor"))
+    if not lines:
+        return []
+    lines.append("These are the map's own operations on a model; its machine file says of each "
+                 "latency where it is from, or that it is assumed (docs/machines.md, "
+                 "docs/machine-model.md). An exec has other global locks.")
+    return ["", "The answer so far, with %d threads on the simulated %s, %d CPUs on %d nodes:" % (
+        max(point["threads"] for point in points), machine["name"], machine["cpus"],
+        machine["nodes"])] + lines
 
 
 def si(value):
@@ -127,22 +137,31 @@ def si(value):
 
 def main(results):
     lines = []
-    machines = results.get("machines", [results["machine"]])
+    machines = results.get("machines") or [results["machine"]]
+
+    def ranked(machine):
+        return [p for p in results["results"] if p["machine"] == machine["name"] and
+                p["valid"] and p.get("label") in (None, "short")]
     for machine in machines:
-        points = [p for p in results["results"] if p["machine"] == machine["name"] and
-                  p["valid"] and p.get("label") in (None, "short")]
-        if points:
-            lines += tables(machine, points)
-    simulated = [m for m in machines if m["simulated"]]
+        if ranked(machine):
+            lines += tables(machine, ranked(machine))
+    simulated = [m for m in machines if m["simulated"] and ranked(m)]
     if simulated:
         most = max(simulated, key=lambda m: m["cpus"])
-        lines += answer(most, [p for p in results["results"]
-                               if p["machine"] == most["name"] and p["valid"]])
-    return "\n".join(lines or ["no valid result: no answer"])
+        lines += answer(most, ranked(most))
+    return "\n".join(lines or ["no valid baseline: no answer"])
 
 
+if len(sys.argv) != 2:
+    print(__doc__.splitlines()[0], file=sys.stderr)
+    sys.exit(2)
 try:
-    with open(sys.argv[1], encoding="utf-8") as file:
-        print(main(json.load(file)))
-except (OSError, ValueError, KeyError, IndexError) as error:
-    sys.exit("cleave: answer: %s: %s" % (" ".join(sys.argv[1:]), error))
+    with open(sys.argv[1], encoding="utf-8") as source:
+        read = json.load(source)
+    if not isinstance(read, dict) or read.get("format") != "cleave-results":
+        raise ValueError("not of the format cleave-results")
+    print(main(read))
+except (OSError, ValueError) as error:
+    sys.exit("cleave: answer: %s: %s" % (sys.argv[1], error))
+except (KeyError, IndexError, TypeError, AttributeError) as error:
+    sys.exit("cleave: answer: %s: not as docs/results.md says: %s" % (sys.argv[1], error))

@@ -23,21 +23,36 @@ def merge(parts):
             "results": [point for part in parts for point in part["results"]]}
 
 
+def read(source):
+    with open(source, encoding="utf-8") as file:
+        try:
+            part = json.load(file)
+        except ValueError as error:
+            raise ValueError("%s: %s" % (source, error)) from error
+    if not isinstance(part, dict) or part.get("format") != "cleave-results":
+        raise ValueError("%s: not of the format cleave-results" % source)
+    return part
+
+
 def main(out, *sources):
-    parts = []
-    for source in sources:
-        with open(source, encoding="utf-8") as file:
-            parts.append(json.load(file))
+    text = json.dumps(merge([read(source) for source in sources]), indent=2) + "\n"
     draft = out + ".tmp"
-    with open(draft, "w", encoding="utf-8") as file:
-        json.dump(merge(parts), file, indent=2)
-        file.write("\n")
-    os.replace(draft, out)
+    try:
+        with open(draft, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(draft, out)
+    except OSError:
+        if os.path.isfile(draft):
+            os.unlink(draft)
+        raise
 
 
 if len(sys.argv) < 3:
-    sys.exit(__doc__.splitlines()[0])
+    print(__doc__.splitlines()[0], file=sys.stderr)
+    sys.exit(2)
 try:
     main(*sys.argv[1:])
-except (OSError, ValueError, KeyError, IndexError) as error:
-    sys.exit("cleave: merge: %s: %s" % (" ".join(sys.argv[1:]), error))
+except (OSError, ValueError) as error:
+    sys.exit("cleave: merge: %s" % error)
+except (KeyError, IndexError, TypeError, AttributeError) as error:
+    sys.exit("cleave: merge: %s: not as docs/results.md says: %s" % (" ".join(sys.argv[1:]), error))
