@@ -28,12 +28,12 @@ enum { KEY_OUT = 256, KEY_SECONDS, KEY_CPUS };
 
 static const struct argp_option option_table[] = {
 	{ "out", KEY_OUT, "FILE", 0,
-	  "Write the machine file FILE, and this machine's topology beside it, as .xml", 0 },
+	  "Write the machine file FILE, say here.json, and this machine's topology beside it, as .xml; "
+	  "the machine's name is the file's", 0 },
 	{ "seconds", KEY_SECONDS, "S", 0, "Measure for about S seconds (20)", 0 },
 	{ "cpus", KEY_CPUS, "A,B", 0,
 	  "Measure these two CPUs alone, by the system's numbers; else the first, and pairs from "
-	  "the "
-	  "whole machine",
+	  "the whole machine",
 	  0 },
 	{ 0 },
 };
@@ -188,9 +188,8 @@ int clv_cmd_calibrate(int argc, char **argv)
 		.options = option_table,
 		.parser = parse_option,
 		.doc = "Measure what loads, lines of other CPUs, atomics, branches, parking and "
-		       "the "
-		       "like cost on this machine, and write them as a machine file that --machine "
-		       "takes. Let nothing else run meanwhile.",
+		       "the like cost on this machine, and write them as a machine file that "
+		       "--machine takes. Let nothing else run meanwhile.",
 	};
 	struct options options = { .seconds = SECONDS_DEFAULT };
 	struct clv_machine *machine;

@@ -96,8 +96,8 @@ int clv_calibrate(struct clv_calibration *calibration, struct clv_machine *machi
 		  struct cleave_error *error);
 
 /* The machine file. `topology`: what it says there. NULL: no memory. */
-json_t *clv_calibration_json(const struct clv_calibration *calibration, const char *summary,
-			     const char *topology);
+json_t *clv_calibration_json(const struct clv_calibration *calibration, const char *name,
+			     const char *summary, const char *topology);
 
 /*
  * The machine file as `path`, and the topology as a .xml beside it. Nothing has changed on errors,
@@ -106,7 +106,7 @@ json_t *clv_calibration_json(const struct clv_calibration *calibration, const ch
  */
 int clv_calibration_write(const struct clv_calibration *calibration, const struct clv_system *told,
 			  const char *summary, const char *path, struct cleave_error *error);
-/* Could it be written? To be asked before measuring. Returns: as clv_calibration_write. */
+/* Could it be written, and be a machine's? To be asked before measuring. Returns: as clv_calibration_write. */
 int clv_calibration_check_path(const char *path, struct cleave_error *error);
 
 #endif

@@ -12,8 +12,11 @@
 
 #include "../../lib/error.h"
 #include "../atomic_file.h"
+#include "../machine/model_file.h"
 #include "calibration.h"
 #include "system.h"
+
+enum { NAME_BYTES = sizeof(((struct clv_model *)NULL)->name) };
 
 /* Four digits: the probes know no more, and the file is for people too. */
 static double rounded(double value)
@@ -32,8 +35,8 @@ static json_t *parameter_json(const struct clv_calibrated *parameter)
 	return json_pack("{s:o, s:s}", "value", number, "source", parameter->source);
 }
 
-json_t *clv_calibration_json(const struct clv_calibration *calibration, const char *summary,
-			     const char *topology)
+json_t *clv_calibration_json(const struct clv_calibration *calibration, const char *name,
+			     const char *summary, const char *topology)
 {
 	json_t *parameters = json_object();
 	for (unsigned i = 0; i < CLV_CAL_PARAMETERS; i++) {
@@ -44,11 +47,11 @@ json_t *clv_calibration_json(const struct clv_calibration *calibration, const ch
 		}
 	}
 	return json_pack("{s:s, s:i, s:s, s:s, s:i, s:s, s:o}", "format", "cleave-machine",
-			 "format_version", 1, "name", "host", "summary", summary, "revision", 1,
+			 "format_version", 1, "name", name, "summary", summary, "revision", 1,
 			 "topology", topology, "parameters", parameters);
 }
 
-/* machines/host.json -> machines/host.xml */
+/* machines/here.json -> machines/here.xml */
 static int topology_path(char *out, const char *path, struct cleave_error *error)
 {
 	size_t length = strlen(path);
@@ -57,6 +60,13 @@ static int topology_path(char *out, const char *path, struct cleave_error *error
 	if ((size_t)snprintf(out, PATH_MAX, "%.*s.xml", (int)length, path) >= PATH_MAX)
 		return clv_error(error, -ENAMETOOLONG, "name too long: %.100s...", path);
 	return 0;
+}
+
+/* Wrong here is what would be refused when the file is read. */
+static int find_name(char name[NAME_BYTES], const char *path, struct cleave_error *error)
+{
+	const char *why = clv_model_name_of(path, name, NAME_BYTES);
+	return why ? clv_error(error, -EINVAL, "%.150s: %s", path, why) : 0;
 }
 
 static int check_one(const char *path, struct cleave_error *error)
@@ -89,7 +99,7 @@ static int check_one(const char *path, struct cleave_error *error)
 
 int clv_calibration_check_path(const char *path, struct cleave_error *error)
 {
-	char topology[PATH_MAX];
+	char topology[PATH_MAX], name[NAME_BYTES];
 	const char *slash = strrchr(path, '/');
 	if (!*path || (slash && !slash[1]))
 		return clv_error(error, -EINVAL, "not the name of a file: '%.150s'", path);
@@ -98,6 +108,8 @@ int clv_calibration_check_path(const char *path, struct cleave_error *error)
 	if (!status && length > 4 && !strcmp(path + length - 4, ".xml"))
 		status = clv_error(error, -EINVAL,
 				   "a machine file is JSON, the XML goes beside it: %.150s", path);
+	if (!status)
+		status = find_name(name, path, error);
 	if (!status)
 		status = check_one(path, error);
 	return status ? status : check_one(topology, error);
@@ -123,12 +135,15 @@ static int write_both(const char *path, const char *text, const char *topology,
 int clv_calibration_write(const struct clv_calibration *calibration, const struct clv_system *told,
 			  const char *summary, const char *path, struct cleave_error *error)
 {
-	char topology[PATH_MAX];
-	int status = topology_path(topology, path, error);
+	char topology[PATH_MAX], name[NAME_BYTES];
+	int status = find_name(name, path, error);
+	if (!status)
+		status = topology_path(topology, path, error);
 	if (status)
 		return status;
 	const char *slash = strrchr(topology, '/');
-	json_t *object = clv_calibration_json(calibration, summary, slash ? slash + 1 : topology);
+	json_t *object = clv_calibration_json(calibration, name, summary,
+					      slash ? slash + 1 : topology);
 	char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
 	json_decref(object);
 	/* With the end of line that a text file has. */

@@ -154,22 +154,63 @@ static const char *stem_of(const char *path, size_t *length)
 	return stem;
 }
 
-static int read_names(const struct reading *reading)
+static bool is_plain(const char *name)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 				    "_.-";
+	return !name[strspn(name, plain)];
+}
+
+/* Results tell machines apart by their names: no file has the host's, or a built-in one's. */
+static bool is_taken(const char *name)
+{
+	const struct clv_machine_info *info;
+	for (unsigned i = 0; (info = clv_machine_info_at(i)); i++) {
+		if (!strcmp(info->name, name))
+			return true;
+	}
+	return false;
+}
+
+const char *clv_model_name_of(const char *path, char *name, size_t room)
+{
+	size_t length;
+	const char *stem = stem_of(path, &length);
+	if (length >= room)
+		return "too long for a machine's name";
+	snprintf(name, room, "%.*s", (int)length, stem);
+	if (!is_plain(name))
+		return "a machine's name is made of letters, digits and _.-";
+	return is_taken(name) ? "a machine of this name is there already; see cleave list machines" :
+				NULL;
+}
+
+static const struct clv_built_in *find_built_in(const char *name)
+{
+	for (unsigned i = 0; i < clv_built_ins; i++) {
+		if (!strcmp(clv_built_in[i].info.name, name))
+			return &clv_built_in[i];
+	}
+	return NULL;
+}
+
+static int read_names(const struct reading *reading)
+{
 	struct clv_model *model = reading->model;
 	size_t length;
 
 	int code = copy_text(reading, "name", model->name, sizeof(model->name));
 	if (code)
 		return code;
-	if (model->name[strspn(model->name, plain)])
+	if (!is_plain(model->name))
 		return refuse(reading, "name: '%s' is not made of letters, digits and _.-",
 			      model->name);
 	const char *stem = stem_of(reading->path, &length);
 	if (strlen(model->name) != length || memcmp(model->name, stem, length))
 		return refuse(reading, "name: '%s' is not that of the file", model->name);
+	if (!find_built_in(reading->path) && is_taken(model->name))
+		return refuse(reading, "name: '%s' is another machine's; see cleave list machines",
+			      model->name);
 	code = copy_text(reading, "summary", model->summary, sizeof(model->summary));
 	if (code)
 		return code;
@@ -374,15 +415,6 @@ static int read_path(const struct reading *reading, size_t *bytes)
 const struct clv_model_info *clv_model_info_at(unsigned i)
 {
 	return i < clv_built_ins ? &clv_built_in[i].info : NULL;
-}
-
-static const struct clv_built_in *find_built_in(const char *name)
-{
-	for (unsigned i = 0; i < clv_built_ins; i++) {
-		if (!strcmp(clv_built_in[i].info.name, name))
-			return &clv_built_in[i];
-	}
-	return NULL;
 }
 
 static bool ends_in_json(const char *name)

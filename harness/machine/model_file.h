@@ -30,6 +30,12 @@ int clv_costs_check(const struct clv_costs *costs, struct cleave_error *error);
 #define CLV_HASH_EMPTY UINT64_C(0xcbf29ce484222325)
 uint64_t clv_hash(uint64_t hash, const void *data, size_t bytes);
 
+/*
+ * The name of the machine in the file at `path`: the file's own without .json.
+ * Returns: NULL; or what is wrong with it.
+ */
+const char *clv_model_name_of(const char *path, char *name, size_t room);
+
 /* Work model->digest out, of costs and topology_hash. */
 void clv_model_digest(struct clv_model *model);
 

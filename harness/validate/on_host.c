@@ -291,7 +291,7 @@ static int calibrate(struct session *session)
 		return clv_error(validation->error, code, "no temporary folder: %s",
 				 strerror(-code));
 	}
-	snprintf(session->path, sizeof(session->path), "%s/host.json", session->folder);
+	snprintf(session->path, sizeof(session->path), "%s/here.json", session->folder);
 	return clv_calibration_write(&session->calibration, &session->told, "calibrated to validate",
 				     session->path, validation->error);
 }
@@ -588,7 +588,7 @@ int clv_validate_on_host(const struct clv_validation *validation)
 		code = run(&session);
 	if (session.folder[0]) {
 		char topology[160];
-		snprintf(topology, sizeof(topology), "%s/host.xml", session.folder);
+		snprintf(topology, sizeof(topology), "%s/here.xml", session.folder);
 		unlink(session.path);
 		unlink(topology);
 		rmdir(session.folder);

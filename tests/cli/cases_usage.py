@@ -328,18 +328,22 @@ def machine_files():
     named = json.loads(fine("topo", "--machine", "hygon-12n384", "--threads", 384, "--json"))
     assert named["name"] == "hygon-12n384" and len(named["nodes"]) == 12
     text = (SOURCE / "harness/machine/models/hygon-12n384.json").read_text()
+    taken, text = text, text.replace('"name": "hygon-12n384"', '"name": "copy"')
+    named["name"] = "copy"
     with Folder() as folder:
         # A folder with a dot, the file by a path and by name.
-        file = put(folder / "hygon-12n384.json", text)
+        file = put(folder / "copy.json", text)
         assert json.loads(fine("topo", "--machine", file, "--threads", 384, "--json")) == named
         assert json.loads(fine("topo", "--machine", file.name, "--threads", 384, "--json",
                                cwd=folder)) == named
         for name, contents, word in [
-                ("hygon-12n384.json", text.replace('"value": 10,', '"value": -10,'), "negative"),
-                ("hygon-12n384.json", text[:-3], "line"),
-                ("hygon-12n384.json", "", "empty"),
+                ("copy.json", text.replace('"value": 10,', '"value": -10,'), "negative"),
+                ("copy.json", text[:-3], "line"),
+                ("copy.json", "", "empty"),
                 ("other.json", text, "not that of the file"),
-                ("hygon-12n384.json", re.sub("pack:2[^\"]*", "bomb.xml", text), "bomb.xml"),
+                ("copy.json", re.sub("pack:2[^\"]*", "bomb.xml", text), "bomb.xml"),
+                ("hygon-12n384.json", taken, "another machine's"),
+                ("host.json", text.replace('"copy"', '"host"'), "another machine's"),
         ]:
             bad = put(folder / name, contents)
             put(folder / "bomb.xml", "<!DOCTYPE a [<!ENTITY b 'b'>]><topology>&b;</topology>")
@@ -387,11 +391,11 @@ def calibrates():
     expected += [f"{name}.{d}" for name in ("read_ns", "write_ns", "upgrade_ns", "read_takes")
                  for d in distances]
     with Folder() as folder:
-        said = fine("calibrate", "--seconds", "0.2", "--out", folder / "host.json")
-        assert sorted(os.listdir(folder)) == ["host.json", "host.xml"]
-        found = json.loads((folder / "host.json").read_text())
+        said = fine("calibrate", "--seconds", "0.2", "--out", folder / "here.json")
+        assert sorted(os.listdir(folder)) == ["here.json", "here.xml"]
+        found = json.loads((folder / "here.json").read_text())
         assert (found["format"], found["format_version"]) == ("cleave-machine", 1), found
-        assert found["name"] == "host" and found["topology"] == "host.xml", found
+        assert found["name"] == "here" and found["topology"] == "here.xml", found
         assert sorted(found["parameters"]) == sorted(expected)
         for name, parameter in found["parameters"].items():
             assert parameter["value"] >= 0, name
@@ -399,7 +403,7 @@ def calibrates():
             assert re.search(rf"^{re.escape(name)} ", said, re.M), name
         for name in ("l1_ns", "memory_ns.node", "atomic_ns", "park_ns"):
             assert found["parameters"][name]["source"].startswith("measured: "), name
-        shown = json.loads(fine("topo", "--machine", folder / "host.xml", "--json"))
+        shown = json.loads(fine("topo", "--machine", folder / "here.xml", "--json"))
         assert sorted(cpu["cpu"] for cpu in shown["cpus"]) == CPUS
 
 
@@ -429,11 +433,13 @@ def bad_calibrations():
                        [["--cpus", f"{CPUS[0]},65000"], "65000"], [["--cpus", "x,y"], "--cpus"],
                        [["--cpus", "0,1,2"], "--cpus"], [["--seconds", "0"], "--seconds"],
                        [["--seconds", "1e3"], "1e3"], [["--out", ""], "''"], [["more"], "more"],
-                       [["--out", "host.xml"], "host.xml"], [["--out", "/dev/stdout"], "regular"]):
+                       [["--out", "here.xml"], "here.xml"],
+                       [["--out", "host.json"], "host.json: a machine of this name"],
+                       [["--out", "two words.json"], "letters"], [["--out", "/dev/stdout"], "regular"]):
         refused("calibrate", *args, words=[word])
     with Folder() as folder:
         (folder / "a.xml").mkdir()
-        for out in (folder / "none" / "host.json", folder, folder / "a.json"):
+        for out in (folder / "none" / "here.json", folder, folder / "a.json"):
             refused("calibrate", "--out", out, words=[str(folder)], status=1)
         assert os.listdir(folder) == ["a.xml"]
         put(folder / "kept.json", "kept")

@@ -323,8 +323,8 @@ static struct folder make_folder(void)
 	struct folder folder;
 	strcpy(folder.path, "/tmp/cleave-calibrate-XXXXXX");
 	cr_assert(mkdtemp(folder.path));
-	snprintf(folder.file, sizeof(folder.file), "%s/host.json", folder.path);
-	snprintf(folder.xml, sizeof(folder.xml), "%s/host.xml", folder.path);
+	snprintf(folder.file, sizeof(folder.file), "%s/here.json", folder.path);
+	snprintf(folder.xml, sizeof(folder.xml), "%s/here.xml", folder.path);
 	return folder;
 }
 
@@ -335,10 +335,10 @@ static void check_file(const char *path)
 	cr_assert(file, "%s: %d: %s", path, at.line, at.text);
 	cr_assert_str_eq(json_string_value(json_object_get(file, "format")), "cleave-machine");
 	cr_assert_eq(json_integer_value(json_object_get(file, "format_version")), 1);
-	cr_assert_str_eq(json_string_value(json_object_get(file, "name")), "host");
+	cr_assert_str_eq(json_string_value(json_object_get(file, "name")), "here");
 	cr_assert_str_eq(json_string_value(json_object_get(file, "summary")), "a test's");
 	cr_assert_eq(json_integer_value(json_object_get(file, "revision")), 1);
-	cr_assert_str_eq(json_string_value(json_object_get(file, "topology")), "host.xml");
+	cr_assert_str_eq(json_string_value(json_object_get(file, "topology")), "here.xml");
 	json_t *parameters = json_object_get(file, "parameters");
 	cr_assert_eq(json_object_size(parameters), EXPECTED);
 	for (unsigned i = 0; i < EXPECTED; i++) {
@@ -407,6 +407,10 @@ Test(calibration, file_that_cannot_be_written)
 	cr_assert(access(folder.file, F_OK));
 	cr_assert(!rmdir(folder.xml) && !rmdir(folder.path));
 	cr_assert_eq(clv_calibration_check_path("", &error), -EINVAL);
-	cr_assert_eq(clv_calibration_check_path("host.xml", &error), -EINVAL);
+	cr_assert_eq(clv_calibration_check_path("here.xml", &error), -EINVAL);
+	static const char *const taken[] = { "host.json", "/tmp/host.json", "hygon-12n384.json",
+					     "/tmp/two words.json", "host" };
+	for (unsigned i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		cr_assert_eq(clv_calibration_check_path(taken[i], &error), -EINVAL, "%s", taken[i]);
 	cr_assert_eq(clv_calibration_check_path("/dev/null", &error), -EINVAL);
 }

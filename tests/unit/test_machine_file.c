@@ -18,6 +18,7 @@
 #include "../../lib/topology.h"
 
 #define SUBJECT "naples-2s128"
+#define COPY "a-copy" /* the name of files made from it */
 
 static char folder[] = "/tmp/cleave-model-XXXXXX";
 static char path[64], beside[64];
@@ -26,7 +27,7 @@ static char path[64], beside[64];
 static void make_folder(void)
 {
 	cr_assert(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/" SUBJECT ".json", folder);
+	snprintf(path, sizeof(path), "%s/" COPY ".json", folder);
 	snprintf(beside, sizeof(beside), "%s/beside.xml", folder);
 }
 
@@ -54,10 +55,16 @@ static void put(const char *to, const char *text, size_t bytes)
 	cr_assert(out && fwrite(text, 1, bytes, out) == bytes && fclose(out) == 0, "%s", to);
 }
 
+/* Under the copy's name. */
 static char *subject_text(void)
 {
+	static const char name[] = "\"name\": \"" SUBJECT "\"";
 	struct clv_model *model = load(SUBJECT);
-	char *text = strdup(model->json);
+	const char *at = strstr(model->json, name);
+	char *text;
+	cr_assert(at);
+	cr_assert_gt(asprintf(&text, "%.*s\"name\": \"" COPY "\"%s", (int)(at - model->json),
+			      model->json, at + strlen(name)), 0);
 	clv_model_free(model);
 	return text;
 }
@@ -106,10 +113,12 @@ static void expect_text_refused(const char *text, size_t bytes, const char *why)
 Test(machine_file, file_is_as_built_in)
 {
 	struct clv_model *model = load(SUBJECT);
-	put(path, model->json, strlen(model->json));
+	char *text = subject_text();
+	put(path, text, strlen(text));
 	struct clv_model *file = load(path);
 	cr_assert_str_eq(file->digest, model->digest);
-	cr_assert_str_eq(file->json, model->json);
+	cr_assert_str_eq(file->json, text);
+	free(text);
 	cr_assert_eq(memcmp(&file->costs, &model->costs, sizeof(file->costs)), 0);
 	cr_assert_eq(strlen(file->digest), 16);
 	clv_model_free(file);
@@ -201,7 +210,7 @@ Test(machine_file, xml_is_beside_it)
 	/* From inside the folder there is no folder in the path. */
 	cr_assert_eq(chdir(folder), 0);
 	put_changed(TOPOLOGY, "beside.xml");
-	struct clv_model *here = load(SUBJECT ".json");
+	struct clv_model *here = load(COPY ".json");
 	cr_assert_str_eq(here->topology, "beside.xml");
 	cr_assert_eq(chdir("/"), 0);
 	put_xml("epyc_2cpu.xml");
@@ -226,6 +235,23 @@ Test(machine_file, names)
 	expect_error("/proc/self/", -EINVAL, "not a machine file: /proc/self/: a directory");
 	cr_assert_eq(mkfifo(path, 0600), 0);
 	expect_refused("not a plain file");
+}
+
+static void expect_taken(const char *name)
+{
+	char text[80], why[120];
+	snprintf(path, sizeof(path), "%s/%s.json", folder, name);
+	snprintf(text, sizeof(text), "\"name\": \"%s\"", name);
+	put_changed("\"name\": \"" COPY "\"", text);
+	snprintf(why, sizeof(why), "name: '%s' is another machine's; see cleave list machines", name);
+	expect_refused(why);
+	unlink(path);
+}
+
+Test(machine_file, names_that_are_taken)
+{
+	expect_taken("host");
+	expect_taken(SUBJECT);
 }
 
 Test(machine_file, not_json)
@@ -290,16 +316,16 @@ static const struct {
 	{ "\"format_version\": 1", "\"format_version\": \"1\"",
 	  "format_version: not 1, which is all that is known here" },
 	{ ", \"format_version\": 1", "", "format_version: missing" },
-	{ "\"name\": \"" SUBJECT "\",", "", "name: missing" },
-	{ "\"name\": \"" SUBJECT "\"", "\"name\": \"naples\"",
+	{ "\"name\": \"" COPY "\",", "", "name: missing" },
+	{ "\"name\": \"" COPY "\"", "\"name\": \"naples\"",
 	  "name: 'naples' is not that of the file" },
-	{ "\"name\": \"" SUBJECT "\"", "\"name\": \"na ples\"",
+	{ "\"name\": \"" COPY "\"", "\"name\": \"na ples\"",
 	  "name: 'na ples' is not made of letters, digits and _.-" },
-	{ "\"name\": \"" SUBJECT "\"",
+	{ "\"name\": \"" COPY "\"",
 	  "\"name\": \"0123456789012345678901234567890123456789"
 	  "012345678901234567890123\"",
 	  "name: longer than 63 bytes" },
-	{ "\"name\": \"" SUBJECT "\"", "\"name\": \"" SUBJECT "\", \"name\": \"" SUBJECT "\"",
+	{ "\"name\": \"" COPY "\"", "\"name\": \"" COPY "\", \"name\": \"" COPY "\"",
 	  "line 3: duplicate object key near '\"name\"'" },
 	{ "\"summary\": \"", "\"summary\": \"\\n", "summary: has a control character" },
 	{ "\"summary\"", "\"abstract\"", "unknown member 'abstract'" },
