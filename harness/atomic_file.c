@@ -40,9 +40,9 @@ static int fail(const struct target *target, const char *step, int error)
 	return -error;
 }
 
-/* Returns: 0, or an errno. */
-static int write_all(int fd, const char *data, size_t size)
+int clv_file_put(int fd, const void *bytes, size_t size)
 {
+	const char *data = bytes;
 	while (size) {
 		ssize_t n = write(fd, data, size);
 		if (n < 0 && errno == EINTR)
@@ -86,7 +86,7 @@ static int write_through(const struct target *target, const void *data, size_t s
 
 	if (fd < 0)
 		return fail(target, "open", errno);
-	int error = write_all(fd, data, size);
+	int error = clv_file_put(fd, data, size);
 	if (close(fd) && !error)
 		error = errno;
 	return error ? fail(target, "write", error) : 0;
@@ -115,7 +115,7 @@ static int open_temporary(int dir, char *name, size_t name_size)
 static int fill(const struct target *target, int fd, const struct stat *old, const void *data,
 		size_t size)
 {
-	int error = write_all(fd, data, size);
+	int error = clv_file_put(fd, data, size);
 
 	if (error)
 		return fail(target, "write", error);
@@ -194,7 +194,7 @@ int clv_file_write(const char *path, const void *data, size_t size, char *why, s
 
 	int fd = named_descriptor(path);
 	if (fd >= 0) {
-		int error = write_all(fd, data, size);
+		int error = clv_file_put(fd, data, size);
 		return error ? fail(&target, "write", error) : 0;
 	}
 

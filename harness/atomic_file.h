@@ -33,4 +33,7 @@ int clv_file_write(const char *path, const void *data, size_t size, char *why, s
  */
 int clv_file_obstacle(const char *path);
 
+/* All of `data` to a descriptor, from its position on. Returns: 0; an errno (positive). */
+int clv_file_put(int fd, const void *data, size_t size);
+
 #endif

@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <jansson.h>
 
 #include "../lib/error.h"
 #include "cli.h"
+#include "clock.h"
 #include "commands.h"
 #include "machine/sim/sim.h"
 #include "pool.h"
@@ -122,13 +122,6 @@ static uint64_t look(void *arg, uint64_t now_ps)
 	return UINT64_MAX;
 }
 
-static double now_s(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static int simulate(const struct clv_point *point, const struct watch *watch, struct cost *cost,
 		    struct cleave_error *error)
 {
@@ -143,11 +136,11 @@ static int simulate(const struct clv_point *point, const struct watch *watch, st
 		.tick_ps = TICK_PS,
 	};
 	uint64_t before = accesses();
-	double begin_s = now_s();
+	double begin_s = clv_now_s();
 	int code = clv_sim_run(&run, error);
 	if (code)
 		return code;
-	cost->host_s = now_s() - begin_s;
+	cost->host_s = clv_now_s() - begin_s;
 	cost->accesses = accesses() - before;
 	code = watch->bench->finish(watch->run, &result);
 	if (code)

@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cleave/cleave.h>
 
 #include "build_info.h"
 #include "cli.h"
+#include "clock.h"
 #include "commands.h"
 #include "pool.h"
 #include "run_files.h"
@@ -124,16 +124,9 @@ static int check(const struct options *options)
 	return -1;
 }
 
-static double now_s(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static int run_parts(const struct options *options, struct clv_validation *validation)
 {
-	double begin_s = now_s();
+	double begin_s = clv_now_s();
 	for (unsigned i = 0; i < PARTS; i++) {
 		if (options->any && !options->asked[i])
 			continue;
@@ -143,7 +136,7 @@ static int run_parts(const struct options *options, struct clv_validation *valid
 		fflush(stdout);
 	}
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "validated in %.0f s\n", now_s() - begin_s);
+		fprintf(stderr, "validated in %.0f s\n", clv_now_s() - begin_s);
 	return CLV_EXIT_OK;
 }
 

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../lib/error.h"
+#include "clock.h"
 #include "pool.h"
 
 struct batch {
@@ -34,13 +34,6 @@ static double weight(void *arg, unsigned job)
 	return point_of(arg, job)->threads;
 }
 
-static double now_s(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* ---- in the run's process ---- */
 
 static int wrap(const struct parcel *parcel, unsigned threads, void **data, size_t *bytes)
@@ -65,10 +58,10 @@ static int work(void *arg, unsigned job, void **data, size_t *bytes, struct clea
 	struct parcel *parcel = calloc(1, sizeof(*parcel));
 	if (!parcel)
 		return -ENOMEM;
-	double begin_s = now_s();
+	double begin_s = clv_now_s();
 	int code = clv_point_run(point, job % batch->repetitions, &parcel->result, &parcel->report,
 				 error);
-	parcel->host_s = now_s() - begin_s;
+	parcel->host_s = clv_now_s() - begin_s;
 	return code ? code : wrap(parcel, point->threads, data, bytes);
 }
 

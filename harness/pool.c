@@ -18,10 +18,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../lib/error.h"
+#include "atomic_file.h"
+#include "clock.h"
 
 enum { CHUNK = 1 << 16, TICK_MS = 1000 };
 
@@ -69,25 +70,7 @@ unsigned clv_pool_cpus(void)
 	return 1;
 }
 
-static double now_s(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* ---- the job's process ---- */
-
-static bool put_all(int file, const void *data, size_t bytes)
-{
-	for (size_t at = 0; at < bytes;) {
-		ssize_t wrote = write(file, (const char *)data + at, bytes - at);
-		if (wrote < 0 && errno != EINTR)
-			return false;
-		at += wrote > 0 ? (size_t)wrote : 0;
-	}
-	return true;
-}
 
 static void work(const struct clv_pool *pool, unsigned job, int file)
 {
@@ -96,7 +79,8 @@ static void work(const struct clv_pool *pool, unsigned job, int file)
 	head.code = pool->work(pool->arg, job, &data, &head.bytes, &head.error);
 	if (head.code)
 		head.bytes = 0;
-	bool told = put_all(file, &head, sizeof(head)) && put_all(file, data, head.bytes);
+	bool told = !clv_file_put(file, &head, sizeof(head)) &&
+		    !clv_file_put(file, data, head.bytes);
 	/* What the caller has in its buffers is the caller's to print. */
 	_exit(told ? 0 : 1);
 }
@@ -208,7 +192,7 @@ static void report(const struct state *state)
 	progress.done = state->done / state->all;
 	if (state->done > 0) {
 		double rate = state->done / (state->last_s - state->begin_s);
-		double left_s = (state->all - state->done) / rate - (now_s() - state->last_s);
+		double left_s = (state->all - state->done) / rate - (clv_now_s() - state->last_s);
 		progress.left_s = left_s > 0 ? left_s : 0;
 	}
 	state->pool->progress(state->pool->arg, &progress);
@@ -218,7 +202,7 @@ static void end(struct state *state, struct child *child)
 {
 	judge(state, child, wait_for(child->pid));
 	state->done += state->weight[child->job];
-	state->last_s = now_s();
+	state->last_s = clv_now_s();
 	state->running--;
 	free(child->got);
 	*child = (struct child){ 0 };
@@ -304,7 +288,7 @@ int clv_pool_run(const struct clv_pool *pool, struct cleave_error *error)
 		.poll = calloc(pool->processes, sizeof(*state.poll)),
 		.order = calloc(pool->jobs + 1, sizeof(*state.order)),
 		.weight = calloc(pool->jobs + 1, sizeof(*state.weight)),
-		.begin_s = now_s(),
+		.begin_s = clv_now_s(),
 	};
 	int code = 0;
 	if (!state.child || !state.poll || !state.order || !state.weight) {

@@ -18,20 +18,18 @@
 #include <unistd.h>
 
 #include "../lib/error.h"
+#include "atomic_file.h"
 
 extern char **environ;
 
 enum { STREAMS = 3 };
 
 /* Returns: 0, the file being read from its start; negative errno. */
-static int put_all(int file, const char *data, size_t bytes)
+static int put_rewound(int file, const char *data, size_t bytes)
 {
-	for (size_t at = 0; at < bytes;) {
-		ssize_t wrote = write(file, data + at, bytes - at);
-		if (wrote < 0 && errno != EINTR)
-			return -errno;
-		at += wrote > 0 ? (size_t)wrote : 0;
-	}
+	int obstacle = clv_file_put(file, data, bytes);
+	if (obstacle)
+		return -obstacle;
 	return lseek(file, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
@@ -123,7 +121,7 @@ int clv_tool_run(const char *const *argv, const void *input, size_t input_bytes,
 		status = stream[i] < 0 ? stream[i] : 0;
 	}
 	if (!status)
-		status = put_all(stream[0], input, input_bytes);
+		status = put_rewound(stream[0], input, input_bytes);
 	if (!status)
 		status = run_to_end(argv, stream, &ended);
 	if (!status)

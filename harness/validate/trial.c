@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../../lib/error.h"
+#include "../clock.h"
 #include "../designs.h"
 #include "../placement.h"
 #include "../pool.h"
@@ -178,20 +178,13 @@ static int run_program(struct clv_trial *trial, struct clv_machine *machine,
 	return code; /* the process ends: nothing else to give back */
 }
 
-static double now_s(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static int work(void *arg, unsigned job, void **data, size_t *bytes, struct cleave_error *error)
 {
 	const struct batch *batch = arg;
 	struct clv_trial *trial = &batch->trial[job];
 	struct clv_simulated_report *report = calloc(1, sizeof(*report));
 	struct clv_machine *machine = NULL;
-	double begin_s = now_s();
+	double begin_s = clv_now_s();
 	int code = report ? clv_machine_open(&machine, trial->machine, error) : -ENOMEM;
 	if (!code && !machine->simulated)
 		code = clv_error(error, -EINVAL, "not a simulated machine: %s", trial->machine);
@@ -203,7 +196,7 @@ static int work(void *arg, unsigned job, void **data, size_t *bytes, struct clea
 	if (code)
 		return code;
 	take_report(trial, report);
-	trial->host_s = now_s() - begin_s;
+	trial->host_s = clv_now_s() - begin_s;
 	*bytes = sizeof(*trial);
 	*data = malloc(*bytes);
 	if (!*data)
