@@ -245,7 +245,8 @@ int clv_cmd_list(int argc, char **argv)
 	static const struct argp argp = {
 		option, parse, "WHAT",
 		"List what there is, a line each. WHAT is one of structures, partitions, schemes, "
-		"locks, designs, workloads, machines, parameters (of machine files), placements.", NULL, NULL, NULL,
+		"locks, designs, workloads, machines, parameters (of machine files), placements.",
+		NULL, NULL, NULL,
 	};
 	struct arguments arguments = { .kind = -1 };
 	int status = clv_cli_parse(&argp, "cleave list", argc, argv, &arguments);

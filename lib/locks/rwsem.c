@@ -407,10 +407,7 @@ static bool spin(struct rwsem *sem, struct cleave_thread *self)
 	return taken;
 }
 
-/*
- * One try of a queued writer; it need not be the first.
- * Returns: has it? Then it is not in the queue any more.
- */
+/* A try of a queued writer, not always the first. Returns: has it, and is out of the queue? */
 static bool try_queued_locked(struct rwsem *sem, struct waiter *waiter)
 {
 	struct waiter *first = sem->first;
@@ -445,10 +442,8 @@ static bool try_queued_locked(struct rwsem *sem, struct waiter *waiter)
 
 static void wait_exclusive(struct rwsem *sem, struct cleave_thread *self)
 {
-	struct waiter waiter = {
-		.thread = self,
-		.patient_until_ns = clv_now_ns() + HANDOFF_AFTER_NS,
-	};
+	struct waiter waiter = { .thread = self,
+				 .patient_until_ns = clv_now_ns() + HANDOFF_AFTER_NS };
 	struct picked picked = {0};
 
 	clv_wait_lock_take(&sem->wait_lock, self);
@@ -529,11 +524,9 @@ static void acquire_shared_slow(struct rwsem *sem, struct cleave_thread *self, u
 		return;
 	}
 
-	struct waiter waiter = {
-		.thread = self,
-		.patient_until_ns = clv_now_ns() + HANDOFF_AFTER_NS,
-		.reader = true,
-	};
+	struct waiter waiter = { .thread = self,
+				 .patient_until_ns = clv_now_ns() + HANDOFF_AFTER_NS,
+				 .reader = true };
 	struct picked picked = {0};
 	uint64_t change = -READER;
 
