@@ -100,7 +100,7 @@ static void tell(struct clv_calibrated *parameter, uint64_t told)
 		.measured = true,
 	};
 	snprintf(parameter->source, sizeof(parameter->source),
-		 "measured: as the system tells (hwloc), not timed");
+		 "told: by the system (hwloc)");
 }
 
 void clv_calibration_assume(struct clv_calibration *calibration, const struct clv_system *machine)

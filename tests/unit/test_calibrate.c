@@ -346,6 +346,7 @@ static void check_file(const char *path)
 		cr_assert(json_is_number(json_object_get(one, "value")), "%s", expected_name[i]);
 		const char *source = json_string_value(json_object_get(one, "source"));
 		cr_assert(source && (!strncmp(source, "measured: ", 10) ||
+				     !strncmp(source, "told: ", 6) ||
 				     !strncmp(source, "assumed: ", 9)),
 			  "%s", expected_name[i]);
 		cr_assert_eq(json_object_size(one), 2);
