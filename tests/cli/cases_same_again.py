@@ -48,11 +48,15 @@ def simulated_twice_the_same():
 def simulated_wherever_it_is_loaded():
     """Addresses of program, stack and libraries differ from run to run; not with setarch."""
     at_random = once("baseline", *FEW)
-    assert at_random == once("baseline", *FEW, command=["setarch", "-R"])
     padded = dict(os.environ, PADDING="x" * 100000)
     assert at_random == once("baseline", *FEW, env=padded)
     with Folder() as folder:
         assert at_random == once("baseline", *FEW, cwd=folder)
+    # Containers may refuse personality().
+    if subprocess.run(["setarch", "-R", "true"], capture_output=True, check=False).returncode:
+        return "not at fixed addresses: setarch -R is refused here"
+    assert at_random == once("baseline", *FEW, command=["setarch", "-R"])
+    return None
 
 
 @case
