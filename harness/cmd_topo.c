@@ -445,9 +445,18 @@ static int load_topology(struct clv_topology **topology, const char *machine,
 			 struct cleave_error *error)
 {
 	struct clv_model *model;
-	if (!machine || !clv_model_known(machine))
-		return clv_topology_load(topology, machine, error);
-	int status = clv_model_load(&model, machine, error);
+	int status;
+	if (!machine || !clv_model_known(machine)) {
+		status = clv_topology_load(topology, machine, error);
+		if (status == -EINVAL && !strpbrk(machine, ":/."))
+			clv_error(error, status,
+				  "machine '%.80s': not one of cleave list machines, a machine "
+				  "file (.json), hwloc XML (.xml) or an hwloc synthetic string "
+				  "(pack:2 pu:4)",
+				  machine);
+		return status;
+	}
+	status = clv_model_load(&model, machine, error);
 	if (status)
 		return status;
 	status = clv_topology_load(topology, model->topology, error);

@@ -313,6 +313,8 @@ def bad_machines():
     for text in ("", "pack", "pack:", "pack:0", "pack:x", "pu:2 pack:1", "pack:2 pu:99999999",
                  "/dev/zero"):
         refused("topo", "--machine", text)
+    refused("topo", "--machine", "dragon",
+            words=["dragon", "list machines", ".json", ".xml", "synthetic"])
 
 
 @case
@@ -399,7 +401,7 @@ def calibrates():
         assert sorted(found["parameters"]) == sorted(expected)
         for name, parameter in found["parameters"].items():
             assert parameter["value"] >= 0, name
-            assert re.match(r"(measured|assumed): .", parameter["source"]), (name, parameter)
+            assert re.match(r"(measured|told|assumed): .", parameter["source"]), (name, parameter)
             assert re.search(rf"^{re.escape(name)} ", said, re.M), name
         for name in ("l1_ns", "memory_ns.node", "atomic_ns", "park_ns"):
             assert found["parameters"][name]["source"].startswith("measured: "), name
@@ -435,7 +437,8 @@ def bad_calibrations():
                        [["--seconds", "1e3"], "1e3"], [["--out", ""], "''"], [["more"], "more"],
                        [["--out", "here.xml"], "here.xml"],
                        [["--out", "host.json"], "host.json: a machine of this name"],
-                       [["--out", "two words.json"], "letters"], [["--out", "/dev/stdout"], "regular"]):
+                       [["--out", "two words.json"], "letters"],
+                       [["--out", "/dev/stdout"], "regular"]):
         refused("calibrate", *args, words=[word])
     with Folder() as folder:
         (folder / "a.xml").mkdir()
