@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 #include "../../lib/error.h"
-#include "../workloads/schedule.h"
 
 #define REPORTED 0.77
 
@@ -49,12 +48,6 @@ static struct variation *add(struct set *set, const char *name)
 	return made;
 }
 
-#define EACH(made, field, to) \
-	do { \
-		(made)->trial[0].field = (to); \
-		(made)->trial[1].field = (to); \
-	} while (0)
-
 static void tweak(struct variation *made, const char *parameter, double factor)
 {
 	clv_trial_tweak(&made->trial[0], parameter, factor, true);
@@ -88,7 +81,6 @@ static void add_latencies(struct set *set, const char *what, unsigned families, 
 
 static void add_numbers(struct set *set, bool quick)
 {
-	struct variation *made;
 	add_latencies(set, "all latencies beyond the L3", 15, 7);
 	add_latencies(set, "those of one node", 15, 1);
 	add_latencies(set, "those of one package", 15, 2);
@@ -102,37 +94,23 @@ static void add_numbers(struct set *set, bool quick)
 		add_latencies(set, "write, across packages", 2, 4);
 		add_latencies(set, "upgrade, across packages", 4, 4);
 	}
-	for (double share = 0.25; share <= 1; share *= 4) {
-		char name[80];
-		snprintf(name, sizeof(name), "migration at %g of the execs", share);
-		made = add(set, name);
-		EACH(made, migrate, share);
-	}
 }
 
 static void add_load(struct set *set)
 {
 	static const uint64_t other_us[] = { 10, 60 };
-	static const uint64_t population[] = { 2000, 24000 };
 	struct variation *made = add(set, "no time to think");
-	EACH(made, think_ns, 0);
+	const char *load;
+	CLV_TRIALS_SET(made, think_ns, 0);
+	for (unsigned i = 0; (load = clv_load_name(i)); i++)
+		clv_load_set(i, add(set, load)->trial, DESIGNS);
 	for (unsigned i = 0; i < 2; i++) {
 		char name[80];
-		snprintf(name, sizeof(name), "population %llu", (unsigned long long)population[i]);
-		made = add(set, name);
-		EACH(made, population, population[i]);
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		char name[80];
-		snprintf(name, sizeof(name), "another lock, %llu us an exec",
-			 (unsigned long long)other_us[i]);
-		made = add(set, name);
-		EACH(made, other_lock_ns, other_us[i] * 1000);
 		snprintf(name, sizeof(name), "another lock, %llu us an exec, migration at all",
 			 (unsigned long long)other_us[i]);
 		made = add(set, name);
-		EACH(made, other_lock_ns, other_us[i] * 1000);
-		EACH(made, migrate, 1);
+		CLV_TRIALS_SET(made, other_lock_ns, other_us[i] * 1000);
+		CLV_TRIALS_SET(made, migrate, 1);
 	}
 }
 
@@ -143,28 +121,21 @@ static void add_places(struct set *set)
 		char name[80];
 		snprintf(name, sizeof(name), "192 threads, %s", place[i]);
 		struct variation *made = add(set, name);
-		EACH(made, threads, 192);
-		EACH(made, placement, place[i]);
+		CLV_TRIALS_SET(made, threads, 192);
+		CLV_TRIALS_SET(made, placement, place[i]);
 	}
 	struct variation *made = add(set, "mcs in the place of the rwsem");
 	made->trial[0].design = "rb_vma/one:mcs";
 	made->trial[1].design = "rb_vma@node/one:mcs";
 	made->base_lock = false;
 	made = add(set, "L3 of 8 cores");
-	EACH(made, machine, "hygon-12n384-l3x8");
+	CLV_TRIALS_SET(made, machine, "hygon-12n384-l3x8");
 	for (uint64_t seed = 2; seed <= 3; seed++) {
 		char name[80];
 		snprintf(name, sizeof(name), "seed %llu", (unsigned long long)seed);
 		made = add(set, name);
-		EACH(made, seed, seed);
+		CLV_TRIALS_SET(made, seed, seed);
 	}
-}
-
-/* The mean gap of the recorded schedule, four times. */
-static void add_think(struct set *set, uint64_t think_ns)
-{
-	struct variation *made = add(set, "four times the recorded think time");
-	EACH(made, think_ns, (int64_t)(4 * think_ns));
 }
 
 static double gain_of(const struct variation *variation)
@@ -242,7 +213,6 @@ int clv_validate_figure(const struct clv_validation *validation)
 	};
 	add(&set, "as assumed, recorded think time");
 	add_load(&set);
-	add_think(&set, validation->schedule->cycle_ns / validation->schedule->sections);
 	add_numbers(&set, validation->quick);
 	add_places(&set);
 	int code = run(&set);

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "../../lib/error.h"
-#include "../workloads/schedule.h"
 
 static const char *const designs[] = {
 	"baseline", "split-trees", "split-locks-node", "rb_vma/one:mcs", "rb_vma@node/one:mcs",
@@ -51,10 +50,6 @@ static struct variation *add(struct set *set, const char *name)
 	return made;
 }
 
-#define EACH(made, field, to) \
-	for (unsigned d_ = 0; (made) && d_ < DESIGNS; d_++) \
-		(made)->trial[d_].field = (to)
-
 static void add_parameter(struct set *set, const char *parameter, double value, bool factor)
 {
 	char name[64];
@@ -87,30 +82,16 @@ static int add_parameters(struct set *set)
 
 static void add_load(struct set *set)
 {
-	uint64_t mean_ns = set->validation->schedule->cycle_ns /
-			   set->validation->schedule->sections;
-	static const uint64_t population[] = { 2000, 24000 }, other_us[] = { 10, 60 };
 	struct variation *made = add(set, "think time recorded");
-	char name[64];
-	EACH(made, think_ns, CLV_THINK_RECORDED);
-	made = add(set, "think time recorded x 4");
-	EACH(made, think_ns, (int64_t)(4 * mean_ns));
-	for (unsigned i = 0; i < 2; i++) {
-		snprintf(name, sizeof(name), "population %llu", (unsigned long long)population[i]);
-		made = add(set, name);
-		EACH(made, population, population[i]);
-		snprintf(name, sizeof(name), "another lock, %llu us an exec",
-			 (unsigned long long)other_us[i]);
-		made = add(set, name);
-		EACH(made, other_lock_ns, other_us[i] * 1000);
-	}
-	for (double share = 0.25; share <= 1; share *= 4) {
-		snprintf(name, sizeof(name), "migration at %g of the execs", share);
-		made = add(set, name);
-		EACH(made, migrate, share);
+	const char *load;
+	CLV_TRIALS_SET(made, think_ns, CLV_THINK_RECORDED);
+	for (unsigned i = 0; (load = clv_load_name(i)); i++) {
+		made = add(set, load);
+		if (made)
+			clv_load_set(i, made->trial, DESIGNS);
 	}
 	made = add(set, "window 4 times as long");
-	EACH(made, budget, 4 * set->variation[0].trial[0].budget);
+	CLV_TRIALS_SET(made, budget, 4 * set->variation[0].trial[0].budget);
 }
 
 static void add_seeds(struct set *set, unsigned last)
@@ -119,7 +100,7 @@ static void add_seeds(struct set *set, unsigned last)
 	for (unsigned seed = 2; seed <= last; seed++) {
 		snprintf(name, sizeof(name), SEED "%u", seed);
 		struct variation *made = add(set, name);
-		EACH(made, seed, seed);
+		CLV_TRIALS_SET(made, seed, seed);
 	}
 }
 

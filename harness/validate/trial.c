@@ -12,6 +12,7 @@
 #include "../designs.h"
 #include "../placement.h"
 #include "../pool.h"
+#include "../workloads/schedule.h"
 
 #define WARM_NS 1000000
 #define WINDOW_NS 20000000
@@ -38,6 +39,42 @@ struct clv_trial clv_trial_case(const char *machine, enum clv_case which, unsign
 		.warm_ns = 100000, .window_ns = 2000000,
 		.program = { .which = which, .threads = threads },
 	};
+}
+
+/* Zero: as it is. */
+static const struct {
+	const char *name;
+	uint64_t population, other_lock_ns;
+	double migrate;
+	unsigned think; /* times the recorded gap's mean */
+} load[] = {
+	{ .name = "population 2000", .population = 2000 },
+	{ .name = "population 24000", .population = 24000 },
+	{ .name = "another lock, 10 us an exec", .other_lock_ns = 10000 },
+	{ .name = "another lock, 60 us an exec", .other_lock_ns = 60000 },
+	{ .name = "migration at 0.25 of the execs", .migrate = 0.25 },
+	{ .name = "migration at 1 of the execs", .migrate = 1 },
+	{ .name = "think time recorded x 4", .think = 4 },
+};
+
+const char *clv_load_name(unsigned i)
+{
+	return i < sizeof(load) / sizeof(load[0]) ? load[i].name : NULL;
+}
+
+void clv_load_set(unsigned i, struct clv_trial *trial, unsigned trials)
+{
+	for (; trials; trials--, trial++) {
+		if (load[i].population)
+			trial->population = load[i].population;
+		if (load[i].other_lock_ns)
+			trial->other_lock_ns = load[i].other_lock_ns;
+		if (load[i].migrate > 0)
+			trial->migrate = load[i].migrate;
+		if (load[i].think)
+			trial->think_ns = (int64_t)(load[i].think * (trial->schedule->cycle_ns /
+								     trial->schedule->sections));
+	}
 }
 
 bool clv_trial_tweak(struct clv_trial *trial, const char *parameter, double value, bool factor)

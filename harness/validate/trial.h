@@ -49,6 +49,17 @@ struct clv_trial clv_trial_exec(const char *machine, const char *design, unsigne
 				const struct clv_schedule *schedule);
 /* A program without maps. */
 struct clv_trial clv_trial_case(const char *machine, enum clv_case which, unsigned threads);
+
+/* One field of all that a variation, a structure with an array of them, consists of. */
+#define CLV_TRIALS_SET(made, field, to) \
+	for (unsigned d_ = 0; \
+	     (made) && d_ < sizeof((made)->trial) / sizeof((made)->trial[0]); d_++) \
+	(made)->trial[d_].field = (to)
+
+/* How exec's load is varied, one by one: the name, NULL for no more; and that in trial[trials]. */
+const char *clv_load_name(unsigned i);
+void clv_load_set(unsigned i, struct clv_trial *trial, unsigned trials);
+
 /* Returns: false: too many. */
 bool clv_trial_tweak(struct clv_trial *trial, const char *parameter, double value, bool factor);
 
