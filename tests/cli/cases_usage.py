@@ -4,8 +4,9 @@ import json
 import os
 import re
 
-from program import (CPUS, Folder, KINDS, RECORDING, SIMULATES, SOURCE, TOPOLOGIES, case, fine,
-                     listed, names, other_user, put, refused, result, results, run)
+from program import (CPUS, Folder, KINDS, RECORDING, SIMULATES, SOURCE, TOPOLOGIES, case,
+                     case_that_simulates, fine, listed, names, other_user,
+                     put, refused, result, results, run)
 
 # 12 nodes of 32 CPUs; one node of 256 CPUs; two packages of 112.
 MACHINES = [
@@ -381,7 +382,7 @@ def topologies():
 
 # ---- calibrating ----
 
-@case
+@case_that_simulates
 def calibrates():
     # Names as in struct clv_costs; by distance where there are several.
     plain = ("l1_bytes l1_ways l2_bytes l2_ways l3_bytes l3_ways l1_ns l2_ns l3_ns invalidate_ns "
@@ -409,7 +410,7 @@ def calibrates():
         assert sorted(cpu["cpu"] for cpu in shown["cpus"]) == CPUS
 
 
-@case
+@case_that_simulates
 def calibrates_a_pair():
     if len(CPUS) < 2:
         return "needs two CPUs"
@@ -420,7 +421,7 @@ def calibrates_a_pair():
     return None
 
 
-@case
+@case_that_simulates
 def calibrates_on_one_cpu():
     said = fine("calibrate", "--seconds", "0.1",
                 preexec_fn=lambda: os.sched_setaffinity(0, CPUS[:1]))

@@ -34,6 +34,10 @@ def case(function):
     return function
 
 
+def case_that_simulates(function):
+    return case(function) if SIMULATES else function
+
+
 # ---- running the program ----
 
 def cleave(*args, **options):
