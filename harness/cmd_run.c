@@ -76,8 +76,8 @@ static const struct argp_option option[] = {
 	{ "oversubscribe", KEY_OVERSUBSCRIBE, NULL, 0, "allow more spinning threads than CPUs; "
 						       "labelled, never ranked", 0 },
 	{ "window-ms", KEY_WINDOW, "T", 0, "measured time of a repetition (200; simulated: "
-					       "20, or 20 times the longest wait, and on until the "
-					       "figure is good)", 0 },
+					       "20, less where next to nobody waits, and on until "
+					       "the figure is good)", 0 },
 	{ "warm-up-ms", KEY_WARM, "T", 0, "before it (50; simulated: 1, or two execs of each "
 					  "thread)", 0 },
 	{ "sample", KEY_SAMPLE, "N", 0, "time one of N batches; 0: none (64)", 0 },

@@ -25,7 +25,7 @@ void clv_simulated_identity(FILE *out, const struct clv_settings *settings)
 void clv_simulated_window(FILE *out, const struct clv_settings *settings)
 {
 	uint64_t budget = settings->simulated.budget;
-	const char *or_waits = "or 20 times the longest wait (0.1 ms at least)";
+	const char *or_waits = "(0.1 ms and 20 times the longest wait, if that is below 20 us)";
 	fprintf(out, "window    after two %s of each thread",
 		settings->schedule ? "execs" : "batches");
 	if (settings->warm_ns)

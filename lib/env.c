@@ -98,13 +98,19 @@ static struct cleave_thread *take_ended(struct cleave_env *env)
 	return taken;
 }
 
+/* Where others spin on its queue node and write its parker: near to it. */
+static int node_of(const struct cleave_env *env, int cpu)
+{
+	return (int)env->topology->node_os[env->topology->cpu[cpu].node];
+}
+
 /*
  * On the list before its owner has it: whoever walks the list must find it whole. The list only
  * grows, so a compare-and-swap is enough: many threads may begin at once.
  */
-static struct cleave_thread *make_handle(struct cleave_env *env)
+static struct cleave_thread *make_handle(struct cleave_env *env, int node)
 {
-	struct cleave_thread *made = clv_alloc(sizeof(*made), _Alignof(struct cleave_thread), -1);
+	struct cleave_thread *made = clv_alloc(sizeof(*made), _Alignof(struct cleave_thread), node);
 	if (!made)
 		return NULL;
 	made->env = env;
@@ -124,7 +130,7 @@ int cleave_thread_begin(struct cleave_thread **thread, struct cleave_env *env, i
 		return -ERANGE;
 	struct cleave_thread *made = take_ended(env);
 	if (!made)
-		made = make_handle(env);
+		made = make_handle(env, node_of(env, index));
 	if (!made)
 		return -ENOMEM;
 	clv_name(made, sizeof(*made), 0, "thread", index, thread_fields);

@@ -50,6 +50,8 @@ static const struct {
 	[CLV_CAL_TAKES + CLV_DIST_NODE] = { "read_takes.node", "", 0, NO_DISTANCE },
 	[CLV_CAL_TAKES + CLV_DIST_PACKAGE] = { "read_takes.package", "", 0, NO_DISTANCE },
 	[CLV_CAL_TAKES + CLV_DIST_REMOTE] = { "read_takes.remote", "", 0, NO_DISTANCE },
+	[CLV_CAL_REQUEST] = { "request_percent", "%", 50,
+			      "no probe: the way there and the way back take as long" },
 	[CLV_CAL_INVALIDATE] = { "invalidate_ns", "ns", 2,
 				 "no probe: needs many sharers; a few "
 				 "cycles of the fabric each" },
@@ -64,6 +66,9 @@ static const struct {
 			     "nobody counted the accesses of the timed kernels" },
 	[CLV_CAL_MISPREDICT] = { "mispredict_ns", "ns", 4, "not measured: order of a Zen 3 core" },
 	[CLV_CAL_ATOMIC] = { "atomic_ns", "ns", 5, "not measured: order of a Zen 3 core" },
+	[CLV_CAL_OVERLAPS] = { "atomic_overlaps", "", 1,
+			       "no probe: as a Zen 5, where a chain of loads and an independent atomic "
+			       "take as long as the longer of the two" },
 	[CLV_CAL_FENCE] = { "fence_ns", "ns", 8, "not measured: order of a Zen 3 core" },
 	[CLV_CAL_PAUSE] = { "pause_ns", "ns", 15, "not measured: order of a Zen 3 core" },
 	[CLV_CAL_CLOCK] = { "clock_ns", "ns", 25, "not measured: order of a Zen 3 core" },

@@ -57,6 +57,9 @@ struct clv_costs {
 	 * the reader right after is free; 0: both keep a copy.
 	 */
 	uint64_t read_takes[CLV_DISTANCES];
+	/* Of a transfer's time, how much the request takes to where the line is, which is used there
+	 * meanwhile. */
+	uint64_t request_percent;
 	/* Each further cache that an invalidation has to reach beyond the first. */
 	uint64_t invalidate_ps;
 	/* How long a line is busy serving one of many that read it at once. */
@@ -68,6 +71,7 @@ struct clv_costs {
 	uint64_t access_ps;	/* issue of one load or store */
 	uint64_t mispredict_ps; /* from the branch's resolution on */
 	uint64_t atomic_ps;	/* read-modify-write on a line in L1, owned */
+	uint64_t atomic_overlaps; /* 1: loads behind such an atomic do not wait for it */
 	uint64_t fence_ps;	/* full fence with nothing to wait for */
 	uint64_t pause_ps;
 	uint64_t clock_ps;	    /* reading the time */

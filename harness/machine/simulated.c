@@ -41,7 +41,7 @@ struct watch {
 	uint64_t execs_before; /* of the slowest worker */
 	uint64_t accesses_before;
 	struct clv_simulated_report *report;
-	bool over;
+	bool over, cold; /* the warm-up was cut short */
 };
 
 /* ---- when it is done ---- */
@@ -55,23 +55,31 @@ static double t_quantile(unsigned freedom)
 	return freedom < sizeof(t) / sizeof(t[0]) ? t[freedom] : 2.04;
 }
 
-/* Half of the 95 % interval over the mean; negative: cannot be said. */
-static double half_width(const struct watch *watch)
+/* Half of the 95 % interval over the mean, from batches of `size` batches; negative: too few. */
+static double half_width_of(const struct watch *watch, unsigned size)
 {
-	unsigned n = watch->batches;
+	unsigned n = watch->batches / size;
 	double sum = 0, squares = 0;
 	if (n < BATCHES_MIN)
 		return -1;
 	for (unsigned i = 0; i < n; i++)
-		sum += (double)(watch->ops[i + 1] - watch->ops[i]);
+		sum += (double)(watch->ops[(i + 1) * size] - watch->ops[i * size]);
 	double mean = sum / n;
 	for (unsigned i = 0; i < n; i++) {
-		double off = (double)(watch->ops[i + 1] - watch->ops[i]) - mean;
+		double off = (double)(watch->ops[(i + 1) * size] - watch->ops[i * size]) - mean;
 		squares += off * off;
 	}
 	if (mean <= 0)
 		return -1;
 	return t_quantile(n - 1) * sqrt(squares / (n - 1) / n) / mean;
+}
+
+/* Batches that depend on the one before look better than they are: so the wider of single ones and
+ * pairs. */
+static double half_width(const struct watch *watch)
+{
+	double single = half_width_of(watch, 1), pairs = half_width_of(watch, 2);
+	return single > pairs ? single : pairs;
 }
 
 static uint64_t accesses(void)
@@ -117,18 +125,20 @@ static bool warmed_up(const struct watch *watch, const struct clv_progress *prog
 	return progress->batches >= 2 * (uint64_t)watch->plan->threads;
 }
 
-/* As long as asked for; or, where nobody waits so long that time-outs matter, many such waits. */
-static bool is_long_enough(const struct watch *watch, uint64_t window_ps)
+/* As long as asked for; or, where next to nobody waits, much longer than anybody does. */
+static bool is_long_enough(const struct watch *watch, uint64_t now_ps)
 {
-	uint64_t longest_ps = clv_account()->wait_ns.max * PS_PER_NS;
-	return window_ps >= watch->plan->window_ns * PS_PER_NS ||
-	       (window_ps >= SHORTEST_PS && window_ps >= WAITS_MIN * longest_ps);
+	uint64_t asked_ps = watch->plan->window_ns * PS_PER_NS, window_ps = now_ps - watch->begin_ps;
+	uint64_t longest_ps = clv_account_longest_ps(now_ps);
+	return window_ps >= asked_ps ||
+	       (longest_ps <= asked_ps / 1000 && window_ps >= SHORTEST_PS &&
+		window_ps >= WAITS_MIN * longest_ps);
 }
 
 static bool is_enough(const struct watch *watch, const struct clv_progress *progress,
 		      uint64_t now_ps)
 {
-	if (!is_long_enough(watch, now_ps - watch->begin_ps))
+	if (!is_long_enough(watch, now_ps))
 		return false;
 	if (clv_account()->acquisitions < ACQUISITIONS &&
 	    progress->least_execs < watch->execs_before + EXECS_EACH)
@@ -145,8 +155,10 @@ static uint64_t look(void *arg, uint64_t now_ps)
 	watch->plan->progress(watch->plan->arg, &progress);
 	if (!watch->begin_ps) {
 		/* Whoever needs half of the budget to warm up gets what there is. */
-		if (!warmed_up(watch, &progress, now_ps) && used < budget / 2)
+		bool warm = warmed_up(watch, &progress, now_ps);
+		if (!warm && used < budget / 2)
 			return now_ps + watch->batch_ps;
+		watch->cold = !warm;
 		watch->begin_ps = now_ps;
 		watch->ops[0] = progress.ops + progress.walks;
 		watch->execs_before = progress.least_execs;
@@ -156,9 +168,10 @@ static uint64_t look(void *arg, uint64_t now_ps)
 		return now_ps + watch->batch_ps;
 	}
 	watch->ops[++watch->batches] = progress.ops + progress.walks;
-	bool enough = is_enough(watch, &progress, now_ps);
+	/* Asked each time that the window has doubled: who asks all the time stops at a lucky one. */
+	bool enough = watch->batches == BATCHES_MAX && is_enough(watch, &progress, now_ps);
 	if (enough || used >= budget) {
-		close_window(watch, now_ps, !enough);
+		close_window(watch, now_ps, !enough || watch->cold);
 		return UINT64_MAX;
 	}
 	if (watch->batches == BATCHES_MAX)

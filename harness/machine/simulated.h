@@ -5,11 +5,12 @@
  * A run is done when its estimate is good. After the warm-up (two execs of every worker where
  * there are execs, and warm_ns at least) the window opens. It closes when it has been long enough,
  * has 3 execs of every worker or 100,000 acquisitions in all, and the 95 % interval of the
- * throughput over its batches is within 3 % to each side; or when the budget is used up: then the
- * run is `short`. Long enough is window_ns: with 20 ms, five times what the rwsem waits before it
- * hands over. That is for locks that are waited for; twenty times the longest wait is enough, and
- * 0.1 ms. The budget counts accesses and not host time, so that the same input gives the
- * same output on a busy machine.
+ * throughput over its batches is within 3 % to each side, asked each time that the window has
+ * doubled; or when the budget is used up, also for the warm-up: then the run is `short`. Long
+ * enough is window_ns: with 20 ms, five times what the rwsem waits before it hands over. Where
+ * nobody waits for longer than a thousandth of that, twenty times the longest wait is, and 0.1 ms at
+ * least. The budget counts accesses and not host time, so that the same input gives the same output
+ * on a busy machine.
  */
 #ifndef CLV_MACHINE_SIMULATED_H
 #define CLV_MACHINE_SIMULATED_H

@@ -385,7 +385,8 @@ def topologies():
 @case_that_simulates
 def calibrates():
     # Names as in struct clv_costs; by distance where there are several.
-    plain = ("l1_bytes l1_ways l2_bytes l2_ways l3_bytes l3_ways l1_ns l2_ns l3_ns invalidate_ns "
+    plain = ("l1_bytes l1_ways l2_bytes l2_ways l3_bytes l3_ways l1_ns l2_ns l3_ns "
+             "request_percent atomic_overlaps invalidate_ns "
              "share_ns home_ns block_ns access_ns mispredict_ns atomic_ns fence_ns pause_ns "
              "clock_ns outstanding window store_buffer smt_percent park_ns wake_ns "
              "wake_latency_ns alloc_ns").split()

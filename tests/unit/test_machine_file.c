@@ -272,7 +272,7 @@ Test(machine_file, not_json)
 	put_changed("{\n", "{\n// Naples\n");
 	expect_refused("line 2: string or '}' expected near '/'");
 	put_changed("without a miss\" }", "without a miss\" },");
-	expect_refused("line 108: string or '}' expected near '}'");
+	expect_refused("line 112: string or '}' expected near '}'");
 	put(path, whole, strlen(whole) / 2);
 	struct cleave_error error;
 	struct clv_model *model;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-#include "internal.h"
+#include "core.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +142,7 @@ static void got(struct clv_vcpu *cpu, struct lock *lock, bool shared)
 	account.acquisitions++;
 	account.shared += shared;
 	account.contended += lock->free_ps > asked;
+	account.longest_ps = clv_max(account.longest_ps, now - asked);
 	if (shared)
 		return;
 	account.handover_ps += now - free_ps;
@@ -152,7 +153,10 @@ static void got(struct clv_vcpu *cpu, struct lock *lock, bool shared)
 
 static void let_go(struct clv_vcpu *cpu, struct lock *lock)
 {
-	uint64_t now = now_of(cpu);
+	/* The section's work is done when its last access is. */
+	uint64_t now = clv_max(now_of(cpu), clv_max(cpu->loads_done, cpu->stores_done));
+	spend(cpu->account.where, cpu->account.since_ps, now);
+	cpu->account.since_ps = now;
 	/* Who asked before keeps waiting up to here. */
 	lock->free_ps = now;
 	if (lock->holder == (int)cpu->index)
@@ -203,6 +207,17 @@ const void *clv_account_asked(const struct clv_vcpu *cpu, int *holder)
 	if (cpu->account.asked)
 		*holder = lock_of(cpu->account.asked)->holder;
 	return cpu->account.asked;
+}
+
+uint64_t clv_account_longest_ps(uint64_t now_ps)
+{
+	uint64_t longest = account.longest_ps;
+	for (unsigned i = 0; i < clv_sim.cpus; i++) {
+		const struct clv_account_cpu *cpu = &clv_sim.cpu[i].account;
+		if (cpu->asked && now_ps > cpu->asked_ps)
+			longest = clv_max(longest, now_ps - cpu->asked_ps);
+	}
+	return longest;
 }
 
 /* ---- lines ---- */

@@ -40,12 +40,12 @@ struct clv_account {
 	unsigned cpus;
 	uint64_t time_ps[CLV_WHERES]; /* of all CPUs */
 	uint64_t acquisitions, contended, shared;
+	uint64_t longest_ps; /* from ask to got, shared or not */
 	/* Of exclusive acquisitions: from free (or ask) to got; from got to free. */
 	struct clv_histogram handover_ns, hold_ns, wait_ns;
 	uint64_t handover_ps, hold_ps, wait_ps; /* their sums */
 	/* [inside a lock?]: how many, and their latencies, which may overlap. */
 	uint64_t count[2][CLV_LEVELS][CLV_DISTANCES], ps[2][CLV_LEVELS][CLV_DISTANCES];
-	uint64_t accesses[2];
 };
 
 /* Lines of one name and field, or one line; the costliest first. */
@@ -64,6 +64,9 @@ void clv_account_end(uint64_t now_ps);
 const struct clv_account *clv_account(void);
 /* The costliest names. Returns: how many, `max` at most. */
 unsigned clv_account_lines(struct clv_account_line *out, unsigned max);
+
+/* The longest wait for a lock in the window, of those who still wait, too, up to now. */
+uint64_t clv_account_longest_ps(uint64_t now_ps);
 
 /* ---- for the engine ---- */
 void clv_account_mark(struct clv_vcpu *cpu, enum clv_mark mark, const void *lock);

@@ -32,7 +32,7 @@ enum {
 	LINE = 1 << CLV_LINE_SHIFT,
 	CLASSES = PAGE / LINE, /* sizes below a page, in lines */
 	CHUNK = 16 * PAGE,
-	STACK = 128 * 1024, /* with its guard page */
+	STACK = 1 << CLV_STACK_SHIFT,
 	/* So that the stacks' tops do not all fall into one set of a cache. */
 	STACK_COLOURS = 16,
 	PAGE_LISTS = 64,
@@ -85,7 +85,9 @@ int clv_arena_open(struct cleave_error *error)
 	free_small = calloc(nodes * CLASSES, sizeof(*free_small));
 	names = malloc(NAMES_MAX * sizeof(*names)); /* touched as far as used */
 	clv_sim.home_of_page = calloc(CLV_ARENA_BYTES >> CLV_PAGE_SHIFT, sizeof(int16_t));
-	if (!pool || !free_small || !names || !clv_sim.home_of_page)
+	clv_sim.pool_of_page = calloc(CLV_ARENA_BYTES >> CLV_PAGE_SHIFT, sizeof(int16_t));
+	if (!pool || !free_small || !names || !clv_sim.home_of_page ||
+	    !clv_sim.pool_of_page)
 		return clv_error(error, -ENOMEM, "simulated machine: out of memory");
 	name_count = 1; /* 0: none */
 	for (unsigned i = 0; i < clv_sim.cpus; i++)
@@ -107,10 +109,11 @@ void clv_arena_close(void)
 	free(free_small);
 	free(names);
 	free(clv_sim.home_of_page);
+	free(clv_sim.pool_of_page);
 	pool = NULL;
 	free_small = NULL;
 	names = NULL;
-	clv_sim.home_of_page = NULL;
+	clv_sim.home_of_page = clv_sim.pool_of_page = NULL;
 }
 
 /* ---- keep and restore ---- */
@@ -274,7 +277,7 @@ static char *take_pages(size_t bytes, size_t align, unsigned node)
 	next_page = at + bytes;
 	size_t first = (size_t)(at - (char *)CLV_ARENA_BASE) >> CLV_PAGE_SHIFT;
 	for (size_t i = 0; i < bytes >> CLV_PAGE_SHIFT; i++)
-		clv_sim.home_of_page[first + i] = (int16_t)node;
+		clv_sim.home_of_page[first + i] = clv_sim.pool_of_page[first + i] = (int16_t)node;
 	return at;
 }
 
@@ -306,7 +309,7 @@ static char *alloc_pages(size_t bytes, size_t align, unsigned node)
 		for (struct free_block **link = &free_pages[pages]; *link; link = &(*link)->next) {
 			size_t page = (size_t)((char *)*link - (char *)CLV_ARENA_BASE) >>
 				      CLV_PAGE_SHIFT;
-			if (node && clv_sim.home_of_page[page] != (int16_t)node)
+			if (clv_sim.pool_of_page[page] != (int16_t)node)
 				continue;
 			char *at = (char *)*link;
 			*link = (*link)->next;
@@ -365,7 +368,7 @@ void clv_sim_free(void *block, size_t bytes)
 		return;
 	struct free_block *freed = block;
 	uintptr_t offset = (uintptr_t)block - CLV_ARENA_BASE;
-	unsigned node = (unsigned)clv_sim.home_of_page[offset >> CLV_PAGE_SHIFT];
+	unsigned node = (unsigned)clv_sim.pool_of_page[offset >> CLV_PAGE_SHIFT];
 	name_lines(block, bytes, 0);
 	size_t lines = (bytes + LINE - 1) / LINE;
 	lines += !lines;

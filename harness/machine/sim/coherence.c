@@ -314,15 +314,17 @@ uint64_t clv_coherence_read(struct clv_vcpu *cpu, uint32_t line, unsigned word, 
 	prefetch(cpu, line);
 	if (in_l2(at, line, cpu->core)) {
 		done = account(cpu, CLV_LEVEL_L2, CLV_DIST_CORE, line, issue,
-			       issue + clv_sim.costs.l2_ps);
+			       clv_core_arrived(cpu, line, issue) + clv_sim.costs.l2_ps);
 		fill_private(cpu, line);
 		return done;
 	}
 	at->words |= (uint8_t)(1u << word);
+	bool coming = at->arrives_l3 == cpu->l3 + 1;
 	bool elsewhere = at->owner && at->owner != cpu->core + 1 && owner_has(at, line) && at->dirty;
 	if (elsewhere) {
 		done = read_dirty(cpu, at, line, issue, start);
 	} else if (in_l3(at, line, cpu->l3)) {
+		start = coming ? clv_max(start, at->arrives_ps) : start;
 		done = account(cpu, CLV_LEVEL_L3, CLV_DIST_CORE, line, issue,
 			       start + clv_sim.costs.l3_ps);
 		if (at->owner != cpu->core + 1)
@@ -335,6 +337,8 @@ uint64_t clv_coherence_read(struct clv_vcpu *cpu, uint32_t line, unsigned word, 
 	join(cpu, at);
 	fill_private(cpu, line);
 	fill_l3(line, cpu->l3);
+	at->arrives_l3 = (uint16_t)(cpu->l3 + 1);
+	at->arrives_ps = done;
 	return done;
 }
 
@@ -401,6 +405,8 @@ uint64_t clv_coherence_write(struct clv_vcpu *cpu, uint32_t line, unsigned word,
 		join(cpu, at);
 		at->owner = (uint16_t)(cpu->core + 1);
 		at->busy_ps = done;
+		at->arrives_l3 = (uint16_t)(cpu->l3 + 1);
+		at->arrives_ps = done;
 		fill_l3(line, cpu->l3);
 	}
 	fill_private(cpu, line);

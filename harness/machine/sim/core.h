@@ -17,7 +17,7 @@
  *   store        goes to the store buffer and is done in order, behind all loads and stores before
  *                it, the lines being fetched at once.
  *   atomic       of a line that the core owns: is done as a store is; loads behind it go on, as they
- *                do in hardware, which undoes them should the line be lost. Of a line that
+ *                do on a Zen 5, unless atomic_overlaps is 0. Of a line that
  *                has to come: waits for all loads and stores before it, and all after it wait for
  *                it. A fence is as an atomic of an owned line.
  *   branch       a basic block that the predictor (entry.c) did not expect waits for the load before
@@ -115,6 +115,9 @@ static inline bool clv_core_in_l1(struct clv_vcpu *cpu, uint32_t line, const str
 static inline uint64_t clv_core_depends(const struct clv_vcpu *cpu, const void *at)
 {
 	uint64_t address = (uint64_t)(uintptr_t)at;
+	/* The own stack is found by a register. */
+	if ((address - CLV_ARENA_BASE) >> CLV_STACK_SHIFT == cpu->index)
+		return cpu->clock;
 	uint64_t issue = cpu->clock;
 	bool explained = false;
 	for (unsigned i = 0; i < CLV_POINTERS; i++) {
@@ -168,6 +171,9 @@ static inline void clv_core_missing(struct clv_vcpu *cpu, uint32_t line, uint64_
 /* The line is in L1 as far as the tags say; but a miss may still be on its way. */
 static inline uint64_t clv_core_arrived(const struct clv_vcpu *cpu, uint32_t line, uint64_t issue)
 {
+	const struct clv_line *at = clv_line_at(line);
+	if (UNLIKELY(at->arrives_ps > issue && at->arrives_l3 == cpu->l3 + 1))
+		issue = at->arrives_ps;
 	if (LIKELY(cpu->misses_done <= issue))
 		return issue;
 	for (unsigned i = 0; i < clv_sim.costs.outstanding; i++) {
@@ -178,7 +184,7 @@ static inline uint64_t clv_core_arrived(const struct clv_vcpu *cpu, uint32_t lin
 }
 
 /*
- * A request takes half of what it costs to get to who has the line, and until then that one has it:
+ * A request takes a part, request_percent, of what it costs to get to who has the line, and until then that one has it:
  * others go on till then. Only once; who has come behind another one's request gets the line after
  * that one's single access.
  */
@@ -186,7 +192,7 @@ static inline void clv_core_request(struct clv_vcpu *cpu, uint32_t index, uint64
 				    bool write)
 {
 	struct clv_line *line = clv_line_at(index);
-	uint64_t half = clv_coherence_way(cpu, index, write) / 2;
+	uint64_t half = clv_coherence_way(cpu, index, write) * clv_sim.costs.request_percent / 100;
 	uint64_t start = clv_max(issue, line->busy_ps), arrival = start + half;
 	if (!half || arrival <= clv_sim_limit_ps)
 		return;
@@ -366,7 +372,8 @@ static inline void clv_core_atomic(struct clv_vcpu *cpu, const void *at)
 		clv_core_strict(cpu);
 	else
 		clv_core_turn(cpu);
-	if (clv_core_is_private(cpu, index) && clv_core_in_l1(cpu, index, line)) {
+	if (clv_sim.costs.atomic_overlaps && clv_core_is_private(cpu, index) &&
+	    clv_core_in_l1(cpu, index, line)) {
 		cpu->clock += cpu->access_ps;
 		uint64_t issue = clv_max(cpu->clock, clv_max(cpu->loads_done, cpu->stores_done));
 		uint64_t done = clv_core_own(cpu, index, at, issue) + clv_sim.costs.atomic_ps;

@@ -355,10 +355,14 @@ void ENTRY(block)(void)
 		clv_core_idle(cpu);
 	if (UNLIKELY(!clv_sim.charged))
 		return;
-	/* Relative to this code, in the same program: no matter where that was loaded. */
+	/* Relative to the instrumented code: no matter where it is, or what else is linked. */
 	uint32_t block = (uint32_t)((uintptr_t)__builtin_return_address(0) -
-				    (uintptr_t)&ENTRY(block));
-	if (UNLIKELY(!predict(cpu, block))) {
+				    (uintptr_t)__start_clv_sim_text);
+	bool right = predict(cpu, block);
+	/* Out of a loop that has waited: hardware has learnt to stay, in many turns; here were two. */
+	if (UNLIKELY(cpu->roused && cpu->last_done > cpu->clock))
+		right = cpu->roused = false;
+	if (UNLIKELY(!right)) {
 		clv_sim.counts.mispredicts++;
 		cpu->clock = clv_max(cpu->clock, cpu->last_done) + clv_sim.costs.mispredict_ps;
 	}

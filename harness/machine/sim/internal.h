@@ -29,6 +29,7 @@
 #define CLV_ARENA_BASE UINT64_C(0x200000000000)
 #define CLV_ARENA_BYTES (UINT64_C(4) << 30)
 #define CLV_LINE_SHIFT 6
+#define CLV_STACK_SHIFT 17 /* 128 KiB a CPU, the guard page included, from the base on */
 #define CLV_PAGE_SHIFT 12
 #define CLV_STATIC_LINES UINT32_C(65536) /* 4 MiB of variables */
 #define CLV_LINES ((uint32_t)(CLV_ARENA_BYTES >> CLV_LINE_SHIFT) + CLV_STATIC_LINES)
@@ -48,6 +49,8 @@ struct clv_line {
 	uint32_t name;	   /* index in the arena's names */
 	uint8_t words;	   /* which of its 8 words were missed on */
 	bool dirty;	   /* the owner has written it */
+	uint16_t arrives_l3; /* where it went last, + 1, */
+	uint64_t arrives_ps; /* and when it is there: who shares that cache waits for it, too */
 	uint64_t share[];  /* [share_words]: the cores counted in `sharers` */
 };
 
@@ -118,6 +121,7 @@ struct clv_vcpu {
 	bool woken;	   /* how a park ended */
 	bool bounded;	   /* read the clock or counted since it paused last */
 	bool wrote;	   /* stored since it paused last */
+	bool roused;	   /* from spinning; the branch out of the loop is yet to come */
 	uint8_t reads;	   /* lines read since it paused last; more than fit: CLV_SPIN_LINES + 1 */
 	uint8_t waits;	   /* of wait[] that are linked */
 	uint32_t read_line[CLV_SPIN_LINES], read_stamp[CLV_SPIN_LINES];
@@ -125,7 +129,6 @@ struct clv_vcpu {
 	uint8_t quiet_reads;  /* the last turn saw nothing new in so many lines, of which this */
 	uint32_t quiet_line;
 	uint64_t paused_ps, period_ps; /* when last, and how long a turn took */
-	uint64_t timeouts;
 	uint64_t key;	   /* in the heap: ps << 10 | index */
 	unsigned place;	   /* in the heap, + 1; 0: not there */
 
@@ -153,6 +156,7 @@ struct clv_sim {
 	unsigned share_words;
 	bool l3_may_overflow;	/* is there more memory than an L3 holds? Else L3s forget nothing */
 	int16_t *home_of_page;	/* arena: node index + 1; 0: not yet */
+	int16_t *pool_of_page;	/* the same as asked for: 0: anywhere */
 
 	unsigned cpus, cores, l3s, nodes;
 	struct clv_vcpu *cpu;	/* [cpus] */
@@ -173,6 +177,7 @@ struct clv_sim {
 	int code;
 	struct cleave_error *error;
 	struct clv_sim_counts counts;
+	uint64_t outside_ps; /* the clock outside bodies: so that a reading's cost can be measured */
 	uint64_t accesses_seen; /* when loops without any were looked for last */
 	uint64_t change_at[16]; /* PCT */
 	unsigned next_change;
@@ -188,6 +193,7 @@ extern uint64_t clv_sim_limit_ps, clv_sim_ahead_ps;
 /* The variables of the instrumented code, in sections of their own: names that the linker makes. */
 #define CLV_WEAK __attribute__((weak, visibility("hidden")))
 extern char __start_clv_sim_data[] CLV_WEAK, __stop_clv_sim_data[] CLV_WEAK;
+extern const char __start_clv_sim_text[] CLV_WEAK;
 extern char __start_clv_sim_bss[] CLV_WEAK, __stop_clv_sim_bss[] CLV_WEAK;
 
 /* ---- engine.c ---- */

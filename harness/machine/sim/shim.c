@@ -78,6 +78,7 @@ void clv_sim_pause(void)
 			clv_policy_demote(cpu); /* in its loop it tries something: others first */
 	} else if (is_second_turn(cpu)) {
 		spin(cpu);
+		cpu->roused = true;
 		cpu->quiet_reads = 0;
 	}
 	cpu->paused_ps = cpu->clock;
@@ -114,10 +115,9 @@ void clv_sim_pause_until(uint64_t until_ns)
 
 uint64_t clv_sim_now_ns(void)
 {
-	static uint64_t outside_ps; /* so that what a reading costs can be measured */
 	struct clv_vcpu *cpu = clv_sim_current;
 	if (!cpu)
-		return (outside_ps += clv_sim.costs.clock_ps) / PS_PER_NS;
+		return (clv_sim.outside_ps += clv_sim.costs.clock_ps) / PS_PER_NS;
 	cpu->bounded = true;
 	cpu->clock += clv_sim.costs.clock_ps;
 	return clv_sim.charged ? cpu->clock / PS_PER_NS : clv_policy_now_ns();

@@ -32,4 +32,5 @@ objcopy --redefine-syms="$dir/names" "$whole" "$dir/named.o"
 # shellcheck disable=SC2046,SC2086 # lists
 objcopy $keep $(objdump -h "$dir/named.o" | awk '
 	$2 ~ /^\.data($|\.rel\.local$|\.rel$)/ { print "--rename-section", $2 "=clv_sim_data" }
+	$2 ~ /^\.text/ { print "--rename-section", $2 "=clv_sim_text" }
 	$2 == ".bss" { print "--rename-section .bss=clv_sim_bss,alloc" }') "$dir/named.o" "$out"
