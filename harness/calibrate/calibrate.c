@@ -290,8 +290,12 @@ static void set_takes(struct run *run, unsigned d, const struct clv_estimate *al
 	const struct clv_estimate *read = &all[0], *upgrade = &all[2], *again = &all[4],
 				  *claim = &all[5];
 	struct clv_calibrated *takes = &run->calibration->parameter[CLV_CAL_TAKES + d];
-	if (!read->rounds || !upgrade->rounds || !again->rounds || !claim->rounds)
+	if (!read->rounds || !upgrade->rounds || !again->rounds || !claim->rounds) {
+		snprintf(takes->source, sizeof(takes->source),
+			 "assumed: in all rounds the reference moved by over %.0f %%",
+			 100 * CLV_STEADY_SHARE);
 		return;
+	}
 	takes->value = again->value.median > read->value.median / 2 &&
 		       claim->value.median < upgrade->value.median / 2;
 	takes->low = takes->high = takes->value;
