@@ -199,7 +199,7 @@ def a_timeline_has_every_lock_of_a_walk():
 def tables_of_simulated_machines():
     text = cleave("run", *SMALL, "baseline", "rb_interval/one:mcs", "--threads", "2,20",
                   "--lines").stdout
-    for words in ("window    after two execs of each thread: 20 ms or 20 times the longest wait",
+    for words in ("window    after two execs of each thread: 20 ms (0.1 ms and 20 times the longest wait, ",
                   "short: 2 million accesses", "; latencies are of 1 in 64 batches\n"):
         assert words in text, text
     assert "batches timed" not in text, text
