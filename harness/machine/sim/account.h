@@ -78,7 +78,7 @@ const void *clv_account_asked(const struct clv_vcpu *cpu, int *holder);
 void clv_account_done(struct clv_vcpu *cpu);
 
 /* ---- timeline.c ---- */
-bool clv_timeline_open(unsigned cpus);
+bool clv_timeline_open(void);
 void clv_timeline_close(void);
 void clv_timeline_mark(unsigned cpu, enum clv_mark mark, const void *lock, uint64_t ps);
 /* How many marks at the window's end had no room; and when the last was that had. */

@@ -58,7 +58,6 @@ static struct clv_arena_name *names;
 static uint32_t name_count;
 static const char *allocations_name;
 static int allocations_index;
-static uint64_t fail_after;
 
 /* ---- open and close ---- */
 
@@ -95,7 +94,6 @@ int clv_arena_open(struct cleave_error *error)
 	next_page = (char *)CLV_ARENA_BASE + (size_t)clv_sim.cpus * STACK;
 	memset(free_pages, 0, sizeof(free_pages));
 	allocations_name = NULL;
-	fail_after = 0;
 	return 0;
 }
 
@@ -217,7 +215,6 @@ void clv_arena_restore(bool waited)
 	next_page = blocks_begin() + kept.blocks_bytes;
 	name_count = kept.name_count;
 	allocations_name = NULL;
-	fail_after = 0;
 }
 
 char *clv_arena_stack(unsigned cpu, size_t *bytes)
@@ -346,7 +343,7 @@ void *clv_sim_alloc(size_t bytes, size_t align, int node)
 	size_t lines = small_lines(bytes, align);
 	unsigned index = node_index(node);
 	char *at;
-	if (bytes > CLV_ARENA_BYTES || (fail_after && !--fail_after))
+	if (bytes > CLV_ARENA_BYTES)
 		return NULL;
 	if (lines < CLASSES)
 		at = alloc_small(lines, index);
@@ -385,11 +382,6 @@ void clv_sim_free(void *block, size_t bytes)
 		freed->next = free_pages[pages];
 		free_pages[pages] = freed;
 	}
-}
-
-void clv_sim_fail_alloc(uint64_t after)
-{
-	fail_after = after;
 }
 
 /* ---- names ---- */

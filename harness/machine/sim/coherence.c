@@ -165,6 +165,20 @@ static enum clv_distance by_way_of(const struct clv_vcpu *cpu, unsigned home, un
 		      between_nodes(cpu->node, other_node));
 }
 
+/* The owner of a line, which is asked first if it is in the own L3, and else by the home. */
+static enum clv_distance to_owner(const struct clv_vcpu *cpu, unsigned home, unsigned owner)
+{
+	return clv_sim.core_l3[owner] == cpu->l3 ? CLV_DIST_L3 :
+						   by_way_of(cpu, home, clv_sim.core_node[owner]);
+}
+
+/* The farthest of those that have to lose their copies, likewise. */
+static enum clv_distance to_sharers(const struct clv_vcpu *cpu, unsigned home, const uint64_t *set)
+{
+	enum clv_distance far = farthest(cpu, set);
+	return far == CLV_DIST_L3 ? far : longer(far, between_nodes(cpu->node, home));
+}
+
 /*
  * Pass the home's directory, which works off its requests one every home_ps. They do not come in the
  * order of their times (a load that depends on others is issued ahead of the clock), so what is
@@ -248,7 +262,7 @@ static uint64_t read_dirty(struct clv_vcpu *cpu, struct clv_line *at, uint32_t l
 	enum clv_distance distance = CLV_DIST_L3;
 	if (clv_sim.core_l3[owner] != cpu->l3) {
 		unsigned home = clv_arena_home(line, cpu);
-		distance = by_way_of(cpu, home, clv_sim.core_node[owner]);
+		distance = to_owner(cpu, home, owner);
 		start = pass_home(home, start);
 	}
 	uint64_t done = start + clv_sim.costs.read_ps[distance];
@@ -294,16 +308,12 @@ uint64_t clv_coherence_way(const struct clv_vcpu *cpu, uint32_t line, bool write
 	bool mine = clv_line_has(at, cpu->core);
 	unsigned others = at->sharers - mine, home = clv_arena_home(line, cpu);
 	if (at->owner && at->owner != cpu->core + 1 && at->dirty) {
-		enum clv_distance distance =
-			clv_sim.core_l3[at->owner - 1] == cpu->l3 ? CLV_DIST_L3 :
-			by_way_of(cpu, home, clv_sim.core_node[at->owner - 1]);
+		enum clv_distance distance = to_owner(cpu, home, at->owner - 1u);
 		return write ? clv_sim.costs.write_ps[distance] : clv_sim.costs.read_ps[distance];
 	}
 	if (!write || !others)
 		return 0;
-	enum clv_distance far = farthest(cpu, at->share);
-	enum clv_distance distance = far == CLV_DIST_L3 ?
-			far : longer(far, between_nodes(cpu->node, home));
+	enum clv_distance distance = to_sharers(cpu, home, at->share);
 	return mine ? clv_sim.costs.upgrade_ps[distance] : clv_sim.costs.write_ps[distance];
 }
 
@@ -359,10 +369,8 @@ static uint64_t take(struct clv_vcpu *cpu, struct clv_line *at, uint32_t line, b
 	bool near = have || in_l3(at, line, cpu->l3);
 	set[cpu->core / 64] &= ~(UINT64_C(1) << (cpu->core % 64));
 	if (at->owner && at->owner != cpu->core + 1 && at->dirty) {
-		unsigned owner = at->owner - 1u;
 		level = CLV_LEVEL_WRITE;
-		distance = clv_sim.core_l3[owner] == cpu->l3 ?
-				   CLV_DIST_L3 : by_way_of(cpu, home, clv_sim.core_node[owner]);
+		distance = to_owner(cpu, home, at->owner - 1u);
 		cost = clv_sim.costs.write_ps[distance];
 	} else if (!others) {
 		level = near ? CLV_LEVEL_L3 : CLV_LEVEL_MEMORY;
@@ -370,8 +378,7 @@ static uint64_t take(struct clv_vcpu *cpu, struct clv_line *at, uint32_t line, b
 		if (near)
 			distance = CLV_DIST_CORE;
 	} else {
-		enum clv_distance far = farthest(cpu, set);
-		distance = far == CLV_DIST_L3 ? far : longer(far, to_home);
+		distance = to_sharers(cpu, home, set);
 		level = have ? CLV_LEVEL_UPGRADE : CLV_LEVEL_WRITE;
 		cost = have ? clv_sim.costs.upgrade_ps[distance] : clv_sim.costs.write_ps[distance];
 		cost += (others - 1) * clv_sim.costs.invalidate_ps;
@@ -458,7 +465,6 @@ static void describe_cores(const struct clv_topology *topology)
 		const struct clv_vcpu *cpu = &clv_sim.cpu[i];
 		clv_sim.core_node[cpu->core] = cpu->node;
 		clv_sim.core_l3[cpu->core] = cpu->l3;
-		clv_sim.core_package[cpu->core] = cpu->package;
 		clv_sim.node_package[cpu->node] = cpu->package;
 		set_bit(clv_sim.l3_mask, cpu->l3, cpu->core);
 		set_bit(clv_sim.node_mask, cpu->node, cpu->core);
@@ -477,14 +483,13 @@ int clv_coherence_open(struct cleave_error *error)
 	clv_sim.directory = map_zeroed((size_t)CLV_LINES << clv_sim.line_shift);
 	clv_sim.core_node = calloc(topology->cores, sizeof(uint16_t));
 	clv_sim.core_l3 = calloc(topology->cores, sizeof(uint16_t));
-	clv_sim.core_package = calloc(topology->cores, sizeof(uint16_t));
 	clv_sim.node_package = calloc(topology->nodes, sizeof(uint16_t));
 	clv_sim.home = calloc(topology->nodes, sizeof(*clv_sim.home));
 	clv_sim.l3_mask = calloc(topology->l3s * words, sizeof(uint64_t));
 	clv_sim.node_mask = calloc(topology->nodes * words, sizeof(uint64_t));
 	clv_sim.package_mask = calloc(topology->packages * words, sizeof(uint64_t));
 	bool ok = clv_sim.directory && clv_sim.core_node && clv_sim.core_l3 &&
-		  clv_sim.core_package && clv_sim.node_package && clv_sim.home &&
+		  clv_sim.node_package && clv_sim.home &&
 		  clv_sim.l3_mask && clv_sim.node_mask && clv_sim.package_mask;
 	if (ok && clv_sim.charged)
 		ok = make_caches(&clv_sim.l1, topology->cores, costs->l1_bytes, costs->l1_ways) &&
@@ -512,7 +517,6 @@ void clv_coherence_close(void)
 		munmap(clv_sim.directory, (size_t)CLV_LINES << clv_sim.line_shift);
 	free(clv_sim.core_node);
 	free(clv_sim.core_l3);
-	free(clv_sim.core_package);
 	free(clv_sim.node_package);
 	free(clv_sim.home);
 	free(clv_sim.l3_mask);

@@ -487,7 +487,7 @@ int clv_sim_open(const struct clv_sim_config *config, struct cleave_error *error
 	clv_sim.heap = calloc(topology->cpus, sizeof(*clv_sim.heap));
 	clv_predictor_reset();
 	int code = clv_sim.cpu && clv_sim.heap && clv_account_open() &&
-				   (!config->timeline || clv_timeline_open(topology->cpus)) ?
+				   (!config->timeline || clv_timeline_open()) ?
 			   0 : clv_error(error, -ENOMEM, "simulated machine: out of memory");
 	if (!code) {
 		make_cpus(topology);

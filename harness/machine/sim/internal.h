@@ -162,7 +162,7 @@ struct clv_sim {
 	struct clv_vcpu *cpu;	/* [cpus] */
 	struct clv_cache *l1, *l2; /* [cores] */
 	struct clv_cache *l3;	   /* [l3s] */
-	uint16_t *core_node, *core_l3, *core_package; /* [cores] */
+	uint16_t *core_node, *core_l3; /* [cores] */
 	uint16_t *node_package;			      /* [nodes] */
 	uint64_t *l3_mask, *node_mask, *package_mask; /* [][share_words] */
 	struct clv_home *home;	/* [nodes] */
@@ -174,13 +174,11 @@ struct clv_sim {
 	unsigned running; /* bodies not done */
 	uint64_t random;
 	void *main_context;
-	int code;
 	struct cleave_error *error;
 	struct clv_sim_counts counts;
 	uint64_t outside_ps; /* the clock outside bodies: so that a reading's cost can be measured */
 	uint64_t accesses_seen; /* when loops without any were looked for last */
 	uint64_t change_at[16]; /* PCT */
-	unsigned next_change;
 	uint32_t lowest;
 };
 

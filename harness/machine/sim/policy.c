@@ -29,7 +29,6 @@ void clv_policy_begin(void)
 	clv_sim.lowest = 1u << 30;
 	for (unsigned i = 0; i < clv_sim.cpus; i++)
 		clv_sim.cpu[i].priority = clv_sim.lowest + 1 + (uint32_t)(clv_engine_random() >> 34);
-	clv_sim.next_change = 0;
 	unsigned changes = config->changes;
 	if (changes > sizeof(clv_sim.change_at) / sizeof(clv_sim.change_at[0]))
 		changes = sizeof(clv_sim.change_at) / sizeof(clv_sim.change_at[0]);

@@ -63,8 +63,6 @@ int clv_sim_rewind(const struct clv_sim_config *config, struct cleave_error *err
  */
 void *clv_sim_alloc(size_t bytes, size_t align, int node);
 void clv_sim_free(void *block, size_t bytes);
-/* After so many more allocations one fails; 0: never. */
-void clv_sim_fail_alloc(uint64_t after);
 
 struct clv_sim_run {
 	unsigned threads;

@@ -30,9 +30,8 @@ static struct event *events;
 static unsigned count;
 static uint64_t left_out;
 
-bool clv_timeline_open(unsigned cpus)
+bool clv_timeline_open(void)
 {
-	(void)cpus;
 	events = malloc(EVENTS_MAX * sizeof(*events)); /* touched as far as used */
 	count = 0;
 	left_out = 0;
