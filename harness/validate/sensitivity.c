@@ -69,7 +69,7 @@ static int add_parameters(struct set *set)
 		return code;
 	for (unsigned i = 0; (parameter = clv_parameter_at(i)); i++) {
 		double value = clv_model_get(model, parameter);
-		if (!strncmp(parameter->name, "read_takes", 10)) {
+		if (!parameter->is_time && parameter->max == 1) { /* a choice */
 			add_parameter(set, parameter->name, value == 0, false);
 		} else if (value > 0) {
 			add_parameter(set, parameter->name, 0.5, true);
