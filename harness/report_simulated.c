@@ -174,6 +174,24 @@ static json_t *transfers_json(const struct clv_account *account, bool inside)
 				     account->acquisitions));
 }
 
+/* Of whatever kind, under a lock or not: what there is to tell for designs without locks, too. */
+static json_t *transfers_per_op_json(const struct clv_findings *findings)
+{
+	const struct clv_account *account = &findings->account;
+	json_t *object = json_object();
+	double all = 0;
+	for (unsigned i = 0; i < CLV_DISTANCES; i++) {
+		uint64_t sum = 0;
+		for (unsigned level = CLV_LEVEL_READ; level < CLV_LEVELS; level++)
+			sum += account->count[true][level][i] + account->count[false][level][i];
+		double moved = per((double)sum, findings->window_ops);
+		all += moved;
+		set(object, distance_name[i], json_real(moved));
+	}
+	set(object, "all", json_real(all));
+	return object;
+}
+
 static double level_ns(const struct clv_account *account, enum clv_level level)
 {
 	double sum_ps = 0;
@@ -235,9 +253,11 @@ void clv_findings_json(json_t *object, const struct clv_findings *findings)
 			      transfers_json(account, false)));
 		set(object, "inside_ns", inside_json(account));
 	}
-	if (findings->window_ops)
+	if (findings->window_ops) {
+		set(object, "transfers_per_op", transfers_per_op_json(findings));
 		set(object, "accesses_per_op",
 		    json_real(per((double)findings->window_accesses, findings->window_ops)));
+	}
 	set(object, "contended_lines", lines_json(findings));
 	if (clv_findings_nodes(findings, &slowest, &fastest) && fastest > 0)
 		set(object, "fairness_by_node",

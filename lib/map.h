@@ -5,6 +5,8 @@
 #ifndef CLV_MAP_H
 #define CLV_MAP_H
 
+#include <assert.h>
+
 #include <cleave/structure.h>
 
 #include "design.h"
@@ -44,6 +46,14 @@ static inline void clv_map_apply_op(struct cleave_map *map, struct cleave_update
 	const struct cleave_structure *structure = map->structure;
 	struct cleave_entry *entry = op->entry;
 	void *object = clv_map_object(map, entry->subset);
+
+	/* cleave_prepare found it so, and an entry has one owner. */
+	assert((op->kind <= CLEAVE_INSERT_NEAR || entry->map_id == map->id) &&
+	       "removed by another thread since the batch was prepared");
+	assert((op->kind > CLEAVE_INSERT_NEAR || !entry->map_id) &&
+	       "inserted by another thread since the batch was prepared");
+	assert((!clv_op_has_source(op) || op->source->map_id == map->id) &&
+	       "its source was removed by another thread since the batch was prepared");
 
 	/* Tests, the likely ones first: a table of jumps costs more. */
 	if (op->kind == CLEAVE_REMOVE) {

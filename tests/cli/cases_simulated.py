@@ -71,6 +71,12 @@ def simulated_results_say_what_is_documented():
     assert not any(kind["remote"] for kinds in transfers.values() for kind in kinds.values())
     assert any(kind["package"] for kinds in transfers.values() for kind in kinds.values())
 
+    moved = one["transfers_per_op"]
+    assert set(moved) == distances | {"all"}, moved
+    assert abs(sum(moved[d] for d in distances) - moved["all"]) < 1e-9, moved
+    by_lock = sum(numbers(transfers))
+    assert 0.2 * by_lock < moved["all"] < 2 * by_lock, (moved, by_lock)
+
     inside = one["inside_ns"]
     assert set(inside) == {"l2", "l3", "memory", "transfer"}, inside
     assert set(inside["transfer"]) == distances and min(numbers(inside)) >= 0, inside

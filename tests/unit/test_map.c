@@ -6,6 +6,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include <cleave/structure.h>
@@ -227,3 +228,18 @@ Test(map, fields_of_entries_are_in_order)
 		}
 	}
 }
+
+#ifndef NDEBUG
+/* What nothing but its owner's discipline keeps away: said in builds that assert. */
+Test(map, an_entry_removed_behind_a_prepared_batch_is_noticed, .signal = SIGABRT)
+{
+	struct cleave_map *map = open_map(env, "brute_array/one:rwsem");
+	static struct cleave_interval interval;
+	const struct cleave_op op = { CLEAVE_REMOVE, &interval.entry, NULL, 0, 0 };
+	struct cleave_batch batch = { .ops = &op, .count = 1 };
+	cr_assert_eq(cleave_insert(map, thread, &interval.entry, 1, 2), 0);
+	cr_assert_eq(cleave_prepare(map, thread, &batch), 0);
+	cr_assert_eq(cleave_remove(map, thread, &interval.entry), 0);
+	cleave_commit(map, thread, &batch);
+}
+#endif
