@@ -12,17 +12,13 @@
  *                 by the other. A piece, copy or child is in its source's subset, so C1, C2 and
  *                 splits hold, and an interval keeps its subset, so it is visited once (C5).
  *
- * A hold of the map is a full stop under both. Deadlock: every path takes locks of one map in
- * ascending order; across maps the order is the caller's.
+ * A hold of the map is a full stop under both. Across maps the order of locks is the caller's.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "../error.h"
-#include "scheme.h"
-
-/* Locks that a batch can hold without having asked for memory. */
-#define HOLDS_ON_STACK 8
+#include "subset_locks.h"
 
 struct each_state {
 	struct clv_map_lock lock; /* first: see clv_scheme_init_state */
@@ -61,79 +57,9 @@ static void fini(struct cleave_map *map)
 	clv_scheme_fini_state(map, sizeof(struct each_state));
 }
 
-static bool needs_hold_set(const struct cleave_map *map, const struct cleave_batch *batch)
-{
-	return batch->count > HOLDS_ON_STACK && map->partition.subsets > HOLDS_ON_STACK;
-}
-
-static int prepare(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
-{
-	if (!needs_hold_set(map, batch))
-		return 0;
-	unsigned most = batch->count < map->partition.subsets ? batch->count :
-								 map->partition.subsets;
-	batch->priv[1] = clv_map_take_holds(thread, most);
-	return batch->priv[1] ? 0 : -ENOMEM;
-}
-
-static void settle(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
-{
-	(void)map;
-	if (batch->priv[1])
-		clv_map_give_holds(thread, batch->priv[1]);
-}
-
-/* The subsets that the batch touches, ascending, each once. Returns: how many. */
-static unsigned subsets_of(const struct cleave_batch *batch, uint32_t *subset)
-{
-	unsigned count = 0;
-	for (unsigned i = 0; i < batch->count; i++) {
-		uint32_t wanted = batch->ops[i].entry->subset;
-		unsigned at = count;
-		while (at && subset[at - 1] > wanted)
-			at--;
-		if (at && subset[at - 1] == wanted)
-			continue;
-		memmove(subset + at + 1, subset + at, (count - at) * sizeof(*subset));
-		subset[at] = wanted;
-		count++;
-	}
-	return count;
-}
-
-static void commit_one(struct cleave_map *map, struct cleave_thread *thread,
-		       struct cleave_batch *batch, uint32_t subset)
-{
-	const struct clv_map_lock *lock = &state_of(map)->lock;
-	struct clv_hold hold;
-	clv_map_acquire_exclusive(lock, subset, thread, &hold);
-	clv_map_apply_locked(map, thread, batch);
-	clv_map_release_exclusive(lock, subset, &hold);
-}
-
-static void commit_several(struct cleave_map *map, struct cleave_thread *thread,
-			   struct cleave_batch *batch)
-{
-	const struct clv_map_lock *lock = &state_of(map)->lock;
-	uint32_t subset[CLEAVE_BATCH_MAX];
-	struct clv_hold on_stack[HOLDS_ON_STACK];
-	struct clv_hold_set *set = batch->priv[1];
-	struct clv_hold *hold = set ? set->hold : on_stack;
-	unsigned count = subsets_of(batch, subset);
-
-	for (unsigned i = 0; i < count; i++)
-		clv_map_acquire_exclusive(lock, subset[i], thread, &hold[i]);
-	clv_map_apply_locked(map, thread, batch);
-	for (unsigned i = count; i-- > 0;)
-		clv_map_release_exclusive(lock, subset[i], &hold[i]);
-}
-
 static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
 {
-	if (batch->count == 1)
-		commit_one(map, thread, batch, batch->ops[0].entry->subset);
-	else
-		commit_several(map, thread, batch);
+	clv_subset_locks_commit(&state_of(map)->lock, map, thread, batch);
 }
 
 static unsigned hold_count(const struct cleave_map *map)
@@ -224,8 +150,8 @@ const struct clv_scheme clv_scheme_each = {
 	.keeps = keeps,
 	.init = init,
 	.fini = fini,
-	.prepare = prepare,
-	.settle = settle,
+	.prepare = clv_subset_locks_prepare,
+	.settle = clv_subset_locks_settle,
 	.commit = commit,
 	.walk = walk,
 	.hold_count = hold_count,

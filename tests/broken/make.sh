@@ -23,13 +23,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/$folder"
 cp "$root/$folder/$original.c" "$work/$folder/"
-[ $kind != structure ] || cp "$root/$folder"/*.h "$work/$folder/"
+cp "$root/$folder"/*.h "$work/$folder/"
 if [ "$patch" != - ]; then
 	patch -d "$work" -p1 --fuzz=0 --silent --no-backup-if-mismatch <"$patch" ||
 		fail "$patch does not apply to $folder/$original.c"
 fi
 
-# Only a structure's own headers are in the folder: the rest is included as it is.
+# Only the headers of its own folder are in it: the rest is included as it is.
 awk -v folder="$work/$folder" '
 	function put(file, line) {
 		while ((getline line < file) > 0)
