@@ -67,6 +67,7 @@ void cleave_env_close(struct cleave_env *env)
 		next = thread->next;
 		clv_free(thread, sizeof(*thread));
 	}
+	clv_free(env->visible_readers, CLV_VISIBLE_READERS_BYTES);
 	clv_topology_free(env->topology);
 	clv_free(env, sizeof(*env));
 }

@@ -7,11 +7,14 @@
 #include "shim/shim.h"
 #include "topology.h"
 
+#define CLV_VISIBLE_READERS_BYTES (4096 * sizeof(uintptr_t))
+
 struct cleave_env {
 	struct clv_topology *topology;
 	/* Every handle made, ended ones too; only grows, so that readers need no lock. */
 	struct cleave_thread *threads;
 	unsigned next_thread_id;
+	uintptr_t *visible_readers; /* lib/locks/bravo.c; NULL until there is such a lock */
 	_Alignas(CLV_CACHE_LINE) uint32_t guard; /* spin lock of `ended` */
 	struct cleave_thread *ended;		 /* handles to be used again */
 	_Alignas(CLV_CACHE_LINE) uint64_t epoch; /* lib/reclaim.c; 1 and up */

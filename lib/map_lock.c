@@ -57,7 +57,10 @@ void clv_map_lock_fini(struct clv_map_lock *lock)
 size_t clv_map_lock_memory(const struct clv_map_lock *lock)
 {
 	size_t lines = (lock->type->size_bytes + CLV_CACHE_LINE - 1) / CLV_CACHE_LINE;
-	return lock->count * (sizeof(*lock->at) + lines * CLV_CACHE_LINE);
+	size_t bytes = lock->count * (sizeof(*lock->at) + lines * CLV_CACHE_LINE);
+	for (unsigned i = 0; i < lock->count && lock->type->memory; i++)
+		bytes += lock->type->memory(lock->at[i]);
+	return bytes;
 }
 
 static int acquire(const struct clv_lock_type *type, void *lock, enum cleave_hold_mode mode,

@@ -59,6 +59,8 @@ struct clv_lock_type {
 	int (*init)(void *lock, struct cleave_env *env, const struct clv_lock_args *args,
 		    struct cleave_error *error);
 	void (*fini)(void *lock); /* NULL: nothing to give back */
+	/* Optional. Bytes that init allocated beside the instance. */
+	size_t (*memory)(const void *lock);
 
 	/* Exclusive. Acquire orders as an acquire, release as a release. */
 	void (*acquire)(void *lock, struct clv_hold *hold);

@@ -62,7 +62,7 @@ Test(lock_registry, has_each_lock_under_its_name)
 {
 	static const char *const names[] = {
 		"none", "pthread_mutex", "pthread_rwlock", "mutex", "ticket", "mcs", "ck_rwlock",
-		"pflock", "rwsem",
+		"pflock", "rwsem", "percpu", "brlock", "bravo",
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
@@ -147,7 +147,7 @@ Test(locks, have_fields_in_order)
 		}
 		tables++;
 	}
-	cr_assert_eq(tables, 7, "all but those of pthread, of which the words are not known");
+	cr_assert_eq(tables, 10, "all but those of pthread, of which the words are not known");
 }
 
 Test(locks, have_the_size_their_files_say)
@@ -183,6 +183,9 @@ Test(locks, have_tries_where_their_files_say)
 		{ "ck_rwlock", true, true, true },
 		{ "pflock", true, false, true },
 		{ "rwsem", true, true, true },
+		{ "percpu", true, true, true },
+		{ "brlock", true, true, true },
+		{ "bravo", true, true, true },
 	};
 
 	for (unsigned i = 0; i < sizeof(has) / sizeof(*has); i++) {
