@@ -7,6 +7,7 @@
 
 #include "cli.h"
 #include "commands.h"
+#include "peers/peers.h"
 
 static const struct {
 	const char *name;
@@ -52,6 +53,10 @@ int main(int argc, char **argv)
 		printf("cleave %s\n", cleave_version());
 		return clv_cli_finish(CLV_EXIT_OK);
 	}
+	struct cleave_error error = { "" };
+	int code = clv_peers_register(&error);
+	if (code)
+		return clv_cli_report(code, &error);
 	for (unsigned i = 0; i < COMMANDS; i++) {
 		if (!strcmp(argv[1], command[i].name))
 			return command[i].run(argc - 1, argv + 1);

@@ -31,7 +31,8 @@ echo 'CLEAVE_STRUCTURE(example_list)' >>"$work/copy/structures/registry.def"
 
 # Beside the two, the contract suite in a form that takes one structure.
 cat >>"$work/copy/tests/meson.build" <<'END'
-executable('contract_of', 'cli/contract_of.c', dependencies: suite_dependency)
+executable('contract_of', 'cli/contract_of.c',
+  dependencies: [suite_dependency, peers_dependency])
 END
 meson setup "$work/build" "$work/copy" >"$work/log" 2>&1 || fail "meson setup"
 ninja -C "$work/build" -j2 cleave tests/contract_of >"$work/log" 2>&1 || fail "not built"

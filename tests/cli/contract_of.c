@@ -3,11 +3,13 @@
  * usage: contract_of STRUCTURE
  *
  * Put every design of one structure through the contract suite. A line for each, and one for each
- * check that failed. It finds the structure as all else does, in the registry.
+ * check that failed. It finds the structure as all else does, in the registry, to which it adds the
+ * peers that were built.
  */
 #include <errno.h>
 #include <stdio.h>
 
+#include "harness/peers/peers.h"
 #include "tests/model/suite.h"
 
 struct totals {
@@ -45,7 +47,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "cleave: one argument is needed: the structure\n");
 		return 2;
 	}
-	if (!suite_open(&suite))
+	if (clv_peers_register(NULL) || !suite_open(&suite))
 		return 1;
 	suite_designs(&suite, argv[1], run, &totals);
 	suite_close(&suite);
