@@ -64,10 +64,19 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 	vma_interval_tree_insert(vma_of(entry), self);
 }
 
+/*
+ * The kernel's takes the maxima above the parent as they are, since its child ends where the parent
+ * does. One that ends later goes behind all ties.
+ */
 static void insert_after(void *self, struct cleave_update *update, struct cleave_entry *parent,
 			 struct cleave_entry *child, uint64_t start, uint64_t last)
 {
-	(void)update;
+	uint64_t parent_start, parent_last;
+	bounds(parent, &parent_start, &parent_last);
+	if (last > parent_last) {
+		insert(self, update, child, parent, start, last);
+		return;
+	}
 	set_bounds(vma_of(child), start, last);
 	vma_interval_tree_insert_after(vma_of(child), vma_of(parent), self);
 }
