@@ -6,6 +6,7 @@
 #define CLV_COMMANDS_H
 
 int clv_cmd_bench_machine(int argc, char **argv);
+int clv_cmd_bench_structures(int argc, char **argv);
 int clv_cmd_calibrate(int argc, char **argv);
 int clv_cmd_explore(int argc, char **argv);
 int clv_cmd_list(int argc, char **argv);

@@ -15,6 +15,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } command[] = {
 	{ "bench-machine", "how fast this computer simulates another", clv_cmd_bench_machine },
+	{ "bench-structures", "what structures cost by themselves, beside those of others",
+	  clv_cmd_bench_structures },
 	{ "calibrate", "measure this machine, and write its machine file", clv_cmd_calibrate },
 	{ "explore", "run small cases of a design under many schedules, to find faults",
 	  clv_cmd_explore },
@@ -33,7 +35,7 @@ static void print_help(FILE *out)
 	fputs("Usage: cleave COMMAND [OPTION...]\n"
 	      "Interval containers for many cores, compared.\n\n", out);
 	for (unsigned i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-13s %s\n", command[i].name, command[i].summary);
+		fprintf(out, "  %-16s %s\n", command[i].name, command[i].summary);
 	fputs("\n  --help, --version; each command has a --help of its own\n", out);
 }
 

@@ -24,3 +24,12 @@ int clv_peers_register(struct cleave_error *error)
 		code = cleave_register(built[i], error);
 	return code;
 }
+
+bool clv_peer_is(const struct cleave_structure *structure)
+{
+	for (unsigned i = 0; built[i]; i++) {
+		if (built[i] == structure)
+			return true;
+	}
+	return false;
+}

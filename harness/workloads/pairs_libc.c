@@ -4,21 +4,11 @@
  * skew. At the start each range is held as often as any other; from then on each insert draws one.
  */
 #include "pairs.h"
-
-/* What section 15 of data/execl-schedule.txt leaves. */
-static const struct clv_range at_rest[] = {
-	{ 0, 37 }, { 38, 379 }, { 380, 462 }, { 463, 466 }, { 467, 468 },
-};
-#define RANGES (sizeof(at_rest) / sizeof(at_rest[0]))
-
-static struct clv_range shape(uint32_t random)
-{
-	return at_rest[clv_scale(random, RANGES)];
-}
+#include "pairs_shapes.h"
 
 static int open(struct clv_run *run, struct cleave_error *error)
 {
-	return clv_pairs_open(run, at_rest[RANGES - 1].last + 1, error);
+	return clv_pairs_open(run, CLV_PAIRS_LIBC_PAGES, error);
 }
 
 static struct clv_range initial(const struct clv_worker *worker, enum clv_holding holding,
@@ -27,12 +17,12 @@ static struct clv_range initial(const struct clv_worker *worker, enum clv_holdin
 	(void)holding; /* there are no others */
 	*map = 0;
 	/* Workers start at different ranges, so that few intervals a worker are even, too. */
-	return at_rest[(slot + worker->index) % RANGES];
+	return clv_pairs_at_rest[(slot + worker->index) % CLV_PAIRS_LIBC_RANGES];
 }
 
 static int step(struct clv_worker *worker)
 {
-	return clv_pairs_step(worker, shape);
+	return clv_pairs_step(worker, clv_pairs_libc_range);
 }
 
 const struct clv_workload clv_workload_pairs_libc = {
