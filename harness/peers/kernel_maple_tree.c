@@ -4,8 +4,8 @@
  *
  * A maple tree holds no two ranges that overlap, and so none of what this library is for: here each
  * interval is one point in it, at start.id, the id counting insertions. So starts, and the
- * insertions into one map, end at 2^32. Nothing in it knows where intervals end: a walk goes from
- * the first to what starts behind its range.
+ * insertions into one map, end at 2^32. Nothing in it knows where intervals end: a walk begins as much
+ * before its range as the longest interval that there ever was is long.
  */
 #include "kernel/maple.h"
 
@@ -23,6 +23,8 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 	(void)update;
 	(void)source; /* it has a smaller id */
 	clv_peer_set_bounds(entry, start, last);
+	if (last - start > map->longest)
+		map->longest = last - start;
 	*key_of(entry) = start << ID_BITS | map->inserted++;
 	if (map->inserted >> ID_BITS || put(map, *key_of(entry), *key_of(entry), entry))
 		abort();
@@ -39,9 +41,12 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 {
 	struct maple_map *map = self;
 	struct cleave_entry *entry;
-	MA_STATE(state, &map->tree, 0, 0);
+	uint64_t first = start > map->longest ? start - map->longest : 0;
 	(void)thread;
 	(void)subset;
+	if (first >> ID_BITS)
+		return 0;
+	MA_STATE(state, &map->tree, first << ID_BITS, first << ID_BITS);
 	uint64_t max_key = last >> ID_BITS ? ULONG_MAX : last << ID_BITS | UINT32_MAX;
 	mas_for_each(&state, entry, max_key) {
 		int code = clv_peer_interval(entry)->last >= start ? visit(entry, arg) : 0;

@@ -19,8 +19,8 @@ struct maple_map {
 	struct maple_tree tree;
 	size_t bytes; /* of nodes */
 	uint64_t count;
-	uint64_t inserted; /* ever */
-	bool refused;
+	uint64_t inserted, longest; /* of a tree of points: ever; last - start */
+	bool refused;		    /* of one of ranges */
 };
 
 static int create(void **self, const struct cleave_structure_config *config)
