@@ -17,19 +17,25 @@
 #include "cli.h"
 #include "commands.h"
 #include "machine/machine.h"
+#include "measure/memory.h"
 #include "measure/private_array.h"
 #include "measure/report.h"
+#include "measure/two_threads.h"
 #include "peers/peers.h"
 #include "pin.h"
 #include "run_files.h"
 
 enum { STRUCTURES_MAX = 128, SHAPES_MAX = 8, POPULATIONS_MAX = 16, REPETITIONS_MAX = 1000 };
 
+enum { TABLE_SPEED = 1, TABLE_MEMORY = 2, TABLE_TWO_THREADS = 4, TABLES_ALL = 7 };
+
 struct bench {
 	struct clv_table_settings table;
 	const struct cleave_structure *structure[STRUCTURES_MAX];
 	const struct clv_shape *shape[SHAPES_MAX];
 	unsigned population[POPULATIONS_MAX];
+	unsigned tables; /* TABLE_*; 0: speed */
+	bool population_given;
 	unsigned budget_ms;
 	uint64_t cpu; /* CPU_ANY: not given */
 	const char *json;
@@ -81,23 +87,72 @@ static void add_rest(struct bench *bench)
 	add(bench, &clv_private_array);
 }
 
+/* ---- measuring ---- */
+
+/* What came of it. */
+struct found {
+	struct clv_block *blocks;
+	struct clv_gains gains;
+	struct clv_sizes *sizes;
+	struct clv_table_settings memory; /* the table's, but for the populations */
+};
+
 static bool show_progress;
 
-static void progress(const struct clv_block *block, const struct clv_cell *cell, double done)
+static void progress(const char *what, double done)
 {
 	if (show_progress)
-		fprintf(stderr, "\r\033[K%3.0f %% %s %u %s", 100 * done, block->shape->letter,
-			block->population, cell->structure->name);
+		fprintf(stderr, "\r\033[K%3.0f %% %s", 100 * done, what);
 }
 
-static int write_json(const struct bench *bench, json_t *table)
+static void table_progress(const struct clv_block *block, const struct clv_cell *cell, double done)
 {
-	char when[32], why[240];
+	char what[100];
+	snprintf(what, sizeof(what), "%s %u %s", block->shape->letter, block->population,
+		 cell->structure->name);
+	progress(what, done);
+}
+
+static int find(struct bench *bench, struct found *found, struct cleave_error *error)
+{
+	static unsigned populations[] = { 6, 600, 6000, 60000, 1000000 };
+	int code = 0;
+	/* First, since its threads go where this one may. */
+	if (bench->tables & TABLE_TWO_THREADS)
+		code = clv_gains_make(&found->gains, &bench->table, bench->machine, progress, error);
+	if (!code)
+		code = clv_pin((unsigned)bench->table.cpu, error);
+	if (!code && bench->tables & TABLE_SPEED)
+		code = clv_table_make(&found->blocks, &bench->table, table_progress, error);
+	found->memory = bench->table;
+	if (!bench->population_given) {
+		found->memory.population = populations;
+		found->memory.populations = sizeof(populations) / sizeof(populations[0]);
+	}
+	if (!code && bench->tables & TABLE_MEMORY)
+		code = clv_sizes_make(&found->sizes, &found->memory, progress, error);
+	return code ? code : clv_pin_check((unsigned)bench->table.cpu, error);
+}
+
+static void forget(struct bench *bench, struct found *found)
+{
+	if (found->blocks)
+		clv_table_free(found->blocks, &bench->table);
+	if (found->sizes)
+		clv_sizes_free(found->sizes, &found->memory);
+	clv_gains_fini(&found->gains);
+}
+
+/* ---- what is said ---- */
+
+static json_t *found_json(const struct bench *bench, const struct found *found)
+{
+	char when[32];
 	time_t now = time(NULL);
 	struct tm utc;
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
 	json_t *root = json_pack(
-		"{s:s, s:i, s:s?, s:{s:s, s:i, s:i}, s:I, s:i, s:f, s:{s:s, s:s, s:s, s:s, s:s}}",
+		"{s:s, s:i, s:s?, s:{s:s, s:i}, s:i, s:I, s:i, s:f, s:{s:s, s:s, s:s, s:s, s:s}}",
 		"format", "cleave-structures", "format_version", 1, "command", bench->command,
 		"machine", "processor", bench->machine->topology->name, "cpus",
 		(int)bench->machine->topology->cpus, "cpu", bench->table.cpu, "seed",
@@ -105,8 +160,19 @@ static int write_json(const struct bench *bench, json_t *table)
 		"budget_ms", bench->table.budget_ns / 1e6, "provenance", "version",
 		cleave_version(), "commit", CLV_BUILD_COMMIT, "compiler", CLV_BUILD_COMPILER,
 		"flags", CLV_BUILD_FLAGS, "time", when);
-	if (root)
-		json_object_set_new(root, "results", table);
+	if (root && found->blocks)
+		json_object_set_new(root, "results", clv_table_json(&bench->table, found->blocks));
+	if (root && found->sizes)
+		json_object_set_new(root, "memory", clv_sizes_json(&found->memory, found->sizes));
+	if (root && found->gains.count)
+		json_object_set_new(root, "two_threads", clv_gains_json(&found->gains));
+	return root;
+}
+
+static int write_json(const struct bench *bench, const struct found *found)
+{
+	char why[240];
+	json_t *root = found_json(bench, found);
 	char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : NULL;
 	json_decref(root);
 	if (!text) {
@@ -120,28 +186,43 @@ static int write_json(const struct bench *bench, json_t *table)
 	return code ? CLV_EXIT_FAILED : CLV_EXIT_OK;
 }
 
-static int say(const struct bench *bench, const struct clv_block *blocks)
+static void print(const struct bench *bench, const struct found *found)
+{
+	const struct clv_table_settings *table = &bench->table;
+	printf("%s\n", bench->machine->topology->name);
+	if (found->blocks) {
+		printf("one thread on CPU %d, /one:none; medians of %u\n", table->cpu,
+		       table->repetitions);
+		clv_table_print(stdout, table, found->blocks);
+	}
+	if (found->gains.count)
+		clv_gains_print(stdout, &found->gains);
+	if (found->sizes)
+		clv_sizes_print(stdout, &found->memory, found->sizes);
+}
+
+/* Returns: exit status. */
+static int say_invalid(const struct bench *bench, const struct found *found)
 {
 	const struct clv_table_settings *table = &bench->table;
 	int status = CLV_EXIT_OK;
-	if (!bench->json || !clv_run_file_is_output(bench->json)) {
-		printf("%s, CPU %d; one thread, /one:none, median of %u\n",
-		       bench->machine->topology->name, table->cpu, table->repetitions);
-		clv_table_print(stdout, table, blocks);
-	}
-	for (unsigned i = 0; i < table->shapes * table->populations; i++) {
+	for (unsigned i = 0; found->blocks && i < table->shapes * table->populations; i++) {
 		for (unsigned k = 0; k < table->structures; k++) {
-			const struct clv_cell *cell = &blocks[i].cell[k];
+			const struct clv_cell *cell = &found->blocks[i].cell[k];
 			if (!cell->invalid)
 				continue;
 			clv_cli_error("not valid: %s, %s, %u intervals: %s", cell->structure->name,
-				      blocks[i].shape->name, blocks[i].population, cell->why);
+				      found->blocks[i].shape->name, found->blocks[i].population,
+				      cell->why);
 			status = CLV_EXIT_FAILED;
 		}
 	}
-	if (bench->json) {
-		int written = write_json(bench, clv_table_json(table, blocks));
-		status = written ? written : status;
+	for (unsigned i = 0; i < found->gains.count; i++) {
+		if (!found->gains.gain[i].invalid)
+			continue;
+		clv_cli_error("not valid: %s: %s", found->gains.gain[i].design,
+			      found->gains.gain[i].why);
+		status = CLV_EXIT_FAILED;
 	}
 	return status;
 }
@@ -149,22 +230,21 @@ static int say(const struct bench *bench, const struct clv_block *blocks)
 static int measure(struct bench *bench)
 {
 	struct cleave_error error = { "" };
-	struct clv_block *blocks;
-	int code = clv_pin((unsigned)bench->table.cpu, &error);
-	if (code)
-		return clv_cli_report(code, &error);
+	struct found found = { 0 };
 	show_progress = !bench->quiet && isatty(STDERR_FILENO);
-	code = clv_table_make(&blocks, &bench->table, progress, &error);
+	int code = find(bench, &found, &error), status = CLV_EXIT_FAILED;
 	if (show_progress)
 		fputs("\r\033[K", stderr);
-	if (!code && (code = clv_pin_check((unsigned)bench->table.cpu, &error)))
-		clv_table_free(blocks, &bench->table);
 	if (code) {
 		clv_cli_error("%s", error.text);
-		return CLV_EXIT_FAILED;
+	} else {
+		if (!bench->json || !clv_run_file_is_output(bench->json))
+			print(bench, &found);
+		status = say_invalid(bench, &found);
+		if (bench->json && write_json(bench, &found))
+			status = CLV_EXIT_FAILED;
 	}
-	int status = say(bench, blocks);
-	clv_table_free(blocks, &bench->table);
+	forget(bench, &found);
 	return clv_cli_finish(status);
 }
 
@@ -185,6 +265,12 @@ static int prepare(struct bench *bench)
 		clv_cli_error("no such CPU: --cpu %d", bench->table.cpu);
 		return CLV_EXIT_USAGE;
 	}
+	if (!bench->tables)
+		bench->tables = TABLE_SPEED;
+	if (bench->tables & TABLE_TWO_THREADS && topology->cpus < 2) {
+		clv_cli_error("--two-threads: this machine has one CPU");
+		return CLV_EXIT_USAGE;
+	}
 	add_rest(bench);
 	bench->table.structure = bench->structure;
 	bench->table.shape = bench->shape;
@@ -198,13 +284,18 @@ static int prepare(struct bench *bench)
 
 enum {
 	KEY_SHAPES = 256, KEY_POPULATION, KEY_REPETITIONS, KEY_BUDGET, KEY_CPU, KEY_SEED, KEY_JSON,
-	KEY_QUIET,
+	KEY_QUIET, KEY_MEMORY, KEY_TWO_THREADS, KEY_ALL,
 };
 
 static const struct argp_option option[] = {
+	{ "memory", KEY_MEMORY, NULL, 0, "bytes, by population, and of empty subsets, instead of "
+					 "time", 0 },
+	{ "two-threads", KEY_TWO_THREADS, NULL, 0, "what a second thread gives, instead", 0 },
+	{ "all", KEY_ALL, NULL, 0, "all three", 0 },
 	{ "shapes", KEY_SHAPES, "S[,S...]", 0, "A, libc.so.6's five ranges; B, random ones; D, ones "
 					       "that do not overlap (A,B)", 0 },
-	{ "population", KEY_POPULATION, "P[,P...]", 0, "intervals (600,6000,60000)", 0 },
+	{ "population", KEY_POPULATION, "P[,P...]", 0, "intervals (600,6000,60000; "
+						     "of memory: 6,600,6000,60000,1000000)", 0 },
 	{ "repetitions", KEY_REPETITIONS, "R", 0, "of each cell, interleaved (9)", 0 },
 	{ "budget-ms", KEY_BUDGET, "T", 0, "of each thing measured in a repetition (6)", 0 },
 	{ "cpu", KEY_CPU, "N", 0, "where, by the system's number (the last)", 0 },
@@ -250,12 +341,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	size_t count;
 	error_t code;
 	switch (key) {
+	case KEY_MEMORY:
+		bench->tables |= TABLE_MEMORY;
+		return 0;
+	case KEY_TWO_THREADS:
+		bench->tables |= TABLE_TWO_THREADS;
+		return 0;
+	case KEY_ALL:
+		bench->tables |= TABLES_ALL;
+		return 0;
 	case KEY_SHAPES:
 		return parse_shapes(bench, arg);
 	case KEY_POPULATION:
 		code = clv_cli_unsigned_list("--population", arg, 1, 10000000, bench->population,
 					     POPULATIONS_MAX, &count);
 		bench->table.populations = (unsigned)count;
+		bench->population_given = true;
 		return code;
 	case KEY_REPETITIONS:
 		return clv_cli_unsigned("--repetitions", arg, 1, REPETITIONS_MAX,

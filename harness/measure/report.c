@@ -27,6 +27,7 @@ const char *clv_measure_role(const struct cleave_structure *structure)
 {
 	return clv_peer_is(structure)		       ? "peer" :
 	       structure == &clv_private_array	       ? "floor" :
+	       structure->flags & CLEAVE_SINK	       ? "sink" :
 	       structure->flags & CLEAVE_UNRANKED      ? "unranked" :
 							 "";
 }

@@ -9,7 +9,7 @@
 
 #include "table.h"
 
-/* Columns of a structure's name, and "peer", "floor" or nothing. */
+/* Columns of a structure's name, and "peer", "floor", "sink", "unranked" or "". */
 int clv_measure_width(const struct clv_table_settings *settings);
 const char *clv_measure_role(const struct cleave_structure *structure);
 

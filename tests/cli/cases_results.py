@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from program import (CLEAVE, CPUS, Folder, SHORT, SIMULATES, SOURCE, case, cleave, one_line,
+from program import (CLEAVE, CPUS, Folder, SHORT, SIMULATES, SOURCE, case, cleave, fine, one_line,
                      other_user, put, refused, result, results, run)
 
 
@@ -328,3 +328,58 @@ def progress_is_for_terminals():
         assert (text == "") == quiet, text
         assert "\n" not in text, text
         assert quiet or ("baseline" in text and text.endswith("\r\x1b[K")), text
+
+
+# ---- structures by themselves ----
+
+def bench(*args):
+    return json.loads(fine("bench-structures", *args, "--json", "/dev/stdout", "--quiet"))
+
+
+@case
+def structures_side_by_side():
+    found = bench("rb_interval", "rb_vma", "--population", "50,60", "--repetitions", 6,
+                  "--budget-ms", 1)
+    assert found["format"] == "cleave-structures" and found["format_version"] == 1, found
+    cells = found["results"]
+    assert {(c["structure"], c["shape"], c["population"]) for c in cells} == {
+        (name, shape, population)
+        for name in ("rb_interval", "rb_vma", "null_sink", "private_array")
+        for shape in "AB" for population in (50, 60)}, cells
+    for cell in cells:
+        assert cell["measured"], cell
+        for key in ("pair_ns", "page_walk_ns", "full_walk_ns_per_interval"):
+            check_rate({**cell[key]["with_driver"],
+                        "samples": cell[key]["with_driver_samples"]}, 6)
+            if cell["role"] == "sink":
+                assert cell[key]["median"] == 0 and "ratio" not in cell[key], cell
+            else:
+                # Of entries as large as its own.
+                assert cell[key]["ratio"]["to"] in ("rb_interval", "rb_vma",
+                                                    "kernel_interval_tree",
+                                                    "kernel_interval_tree_vma"), cell
+    text = fine("bench-structures", "rb_interval", "--population", "50", "--repetitions", 2,
+                "--budget-ms", 1, "--shapes", "B", "--quiet")
+    assert "B: 1 to 512 pages" in text and "floor" in text and "taken off" in text, text
+
+
+@case
+def structures_memory():
+    found = bench("--memory", "rb_interval", "--population", "6,60", "--shapes", "B")
+    assert "results" not in found, found
+    row = next(row for row in found["memory"] if row["structure"] == "rb_interval")
+    assert row["entry_bytes"] == 64 and row["empty_bytes"] > 0, row
+    assert row["empty_bytes_of_384_subsets"] > 0, row
+    six, sixty = row["by_population"]
+    assert six["bytes_per_interval"] > sixty["bytes_per_interval"] > 0, row
+
+
+@case
+def structures_refused():
+    refused("bench-structures", "no_such", words=["no_such"])
+    refused("bench-structures", "--shapes", "A,C", words=["--shapes", "C"])
+    refused("bench-structures", "--shapes", "A,libc", words=["--shapes", "libc"])
+    refused("bench-structures", "--population", "0", words=["--population"])
+    refused("bench-structures", "--repetitions", "0", words=["--repetitions"])
+    refused("bench-structures", "--cpu", 1 << 20, words=["--cpu"])
+    one_line(cleave("bench-structures", "--json", "/no/such/folder/x.json"), "/no/such/folder")

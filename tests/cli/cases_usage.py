@@ -32,7 +32,8 @@ def without_arguments():
 
 @case
 def helps():
-    for command in ([], ["calibrate"], ["bench-machine"], ["list"], ["plot"], ["run"], ["topo"]):
+    for command in ([], ["calibrate"], ["bench-machine"],
+                    ["bench-structures"], ["list"], ["plot"], ["run"], ["topo"]):
         text = fine(*command, "--help")
         assert text.startswith("Usage: cleave"), text
         for line in text.splitlines():

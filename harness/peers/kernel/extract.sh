@@ -1,18 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 # usage: extract.sh FOLDER
-# Put the few files that the kernel's peers are made of into FOLDER, from the archive of Debian's
-# package linux-source, and beside them headers that lead to shim.h. Prints the kernel's version.
+# Put the few files that the kernel's peers are made of into FOLDER, from the archive of Debian
+# 12's package linux-source-6.1, and beside them headers that lead to shim.h. Prints the kernel's version.
 # Says nothing else, and does nothing again while the archive is the same.
 set -eu
 
 folder=$1
-archive=
-for each in /usr/src/linux-source-*.tar.xz; do
-	[ ! -f "$each" ] || archive=$each
-done
-if [ -z "$archive" ]; then
-	echo "cleave: peers: no /usr/src/linux-source-*.tar.xz: run ./setup peers" >&2
+archive=/usr/src/linux-source-6.1.tar.xz
+if [ ! -f "$archive" ]; then
+	echo "cleave: peers: no $archive: run ./setup peers" >&2
 	exit 1
 fi
 
