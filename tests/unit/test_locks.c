@@ -62,7 +62,8 @@ Test(lock_registry, has_each_lock_under_its_name)
 {
 	static const char *const names[] = {
 		"none", "pthread_mutex", "pthread_rwlock", "mutex", "ticket", "mcs", "ck_rwlock",
-		"pflock", "rwsem", "percpu", "brlock", "bravo",
+		"pflock", "rwsem", "percpu", "brlock", "bravo", "tflock",
+		"cna", "cohort", "rwcohort",
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
@@ -147,7 +148,7 @@ Test(locks, have_fields_in_order)
 		}
 		tables++;
 	}
-	cr_assert_eq(tables, 10, "all but those of pthread, of which the words are not known");
+	cr_assert_eq(tables, 14, "all but those of pthread, of which the words are not known");
 }
 
 Test(locks, have_the_size_their_files_say)
@@ -157,6 +158,8 @@ Test(locks, have_the_size_their_files_say)
 	cr_assert_eq(find("mutex")->size_bytes, 3 * sizeof(void *));
 	cr_assert_eq(find("ck_rwlock")->size_bytes, 8);
 	cr_assert_eq(find("pflock")->size_bytes, 16);
+	cr_assert_eq(find("tflock")->size_bytes, 8);
+	cr_assert_eq(find("cna")->size_bytes, 2 * sizeof(void *));
 	cr_assert_eq(find("pthread_mutex")->size_bytes, sizeof(pthread_mutex_t));
 	cr_assert_eq(find("pthread_rwlock")->size_bytes, sizeof(pthread_rwlock_t));
 #ifdef __x86_64__
@@ -186,6 +189,10 @@ Test(locks, have_tries_where_their_files_say)
 		{ "percpu", true, true, true },
 		{ "brlock", true, true, true },
 		{ "bravo", true, true, true },
+		{ "tflock", true, false, false },
+		{ "cna", false, true, false },
+		{ "cohort", false, true, false },
+		{ "rwcohort", true, true, true },
 	};
 
 	for (unsigned i = 0; i < sizeof(has) / sizeof(*has); i++) {
