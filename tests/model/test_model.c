@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * The contract, for every structure under every scheme, partition and lock. Prints how many designs
+ * The contract, for every structure under every scheme and partition, and of three locks under one
+ * each, or with CLEAVE_LONG under all. Prints how many designs
  * and checks there were; a design whose parts do not go together is counted as refused.
  */
 #include <criterion/criterion.h>
