@@ -293,9 +293,7 @@ static int check_locks(const struct session *session, const char *text,
 {
 	const struct clv_machine *machine = session->settings.machine;
 	unsigned threads = point->threads;
-	unsigned flags = 0;
-	for (unsigned i = 0; i < 2; i++)
-		flags |= design->lock[i].type ? design->lock[i].type->flags : 0;
+	unsigned flags = clv_design_waiting(design);
 	if ((flags & CLV_LOCK_ONE_THREAD) && threads > 1) {
 		clv_cli_error("%s: lock none is for one thread, not --threads %u", text, threads);
 		return CLV_EXIT_USAGE;

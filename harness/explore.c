@@ -62,17 +62,15 @@ static const char *scenario_at(unsigned i)
 
 static int check_locks(const struct cleave_map *map, struct cleave_error *error)
 {
-	for (unsigned i = 0; i < sizeof(map->design.lock) / sizeof(map->design.lock[0]); i++) {
-		const struct clv_lock_type *type = map->design.lock[i].type;
-		if (type && (type->flags & CLV_LOCK_HOST_ONLY))
-			return clv_error(error, -ENOTSUP,
-					 "a pthread lock's waiting cannot be scheduled: %s",
-					 cleave_design(map));
-		if (type && (type->flags & CLV_LOCK_ONE_THREAD))
-			return clv_error(error, -ENOTSUP,
-					 "lock none is for one thread, which has one schedule: %s",
-					 cleave_design(map));
-	}
+	unsigned flags = clv_design_waiting(&map->design);
+	if (flags & CLV_LOCK_HOST_ONLY)
+		return clv_error(error, -ENOTSUP,
+				 "a pthread lock's waiting cannot be scheduled: %s",
+				 cleave_design(map));
+	if (flags & CLV_LOCK_ONE_THREAD)
+		return clv_error(error, -ENOTSUP,
+				 "lock none is for one thread, which has one schedule: %s",
+				 cleave_design(map));
 	return 0;
 }
 

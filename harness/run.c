@@ -114,12 +114,7 @@ static int make_worker(struct clv_run *run, unsigned i, struct cleave_error *err
 
 static bool one_thread_only(const struct cleave_map *map)
 {
-	for (unsigned i = 0; i < sizeof(map->design.lock) / sizeof(map->design.lock[0]); i++) {
-		const struct clv_lock_type *type = map->design.lock[i].type;
-		if (type && (type->flags & CLV_LOCK_ONE_THREAD))
-			return true;
-	}
-	return false;
+	return clv_design_waiting(&map->design) & CLV_LOCK_ONE_THREAD;
 }
 
 /* Can this workload run on maps of this design? */

@@ -211,6 +211,14 @@ int clv_design_parse(struct clv_design *design, const char *text, struct cleave_
 	return 0;
 }
 
+unsigned clv_design_waiting(const struct clv_design *design)
+{
+	unsigned flags = design->scheme->waiting;
+	for (unsigned i = 0; i < sizeof(design->lock) / sizeof(design->lock[0]); i++)
+		flags |= design->lock[i].type ? design->lock[i].type->flags : 0;
+	return flags;
+}
+
 static void add_args(char *out, size_t out_bytes, const struct clv_lock_args *args)
 {
 	for (unsigned i = 0; i < args->count; i++) {

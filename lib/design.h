@@ -38,6 +38,9 @@ struct clv_design {
  */
 int clv_design_parse(struct clv_design *design, const char *text, struct cleave_error *error);
 
+/* enum clv_lock_flags: what the design's locks say, and how the scheme itself waits. */
+unsigned clv_design_waiting(const struct clv_design *design);
+
 /* The canonical string. pre: out_bytes is at least CLV_DESIGN_BYTES. */
 void clv_design_name(const struct clv_design *design, char *out, size_t out_bytes);
 

@@ -22,6 +22,7 @@ struct clv_scheme {
 	const char *summary;
 	const char *source;
 	enum clv_scheme_locks locks;
+	unsigned waiting; /* CLV_LOCK_SPINS if it waits by itself, beside its locks */
 	/* Guarantees kept over a structure that keeps them. */
 	unsigned (*keeps)(const struct cleave_map *map);
 

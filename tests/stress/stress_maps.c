@@ -49,14 +49,10 @@ static int say_usage(const char *what)
 static unsigned threads_for(const char *design)
 {
 	struct clv_design parsed;
-	unsigned flags = 0;
 	cpu_set_t set;
 
-	if (clv_design_parse(&parsed, design, NULL))
-		return THREADS;
-	for (unsigned i = 0; i < 2; i++)
-		flags |= parsed.lock[i].type ? parsed.lock[i].type->flags : 0;
-	if (!(flags & CLV_LOCK_SPINS))
+	if (clv_design_parse(&parsed, design, NULL) ||
+	    !(clv_design_waiting(&parsed) & CLV_LOCK_SPINS))
 		return THREADS;
 	if (!sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) > SPINNING_THREADS)
 		return CPU_COUNT(&set) < THREADS ? (unsigned)CPU_COUNT(&set) : THREADS;
