@@ -2,13 +2,14 @@
 /*
  * The kernel's slab and call_rcu for lib/maple_tree.c: a list of free objects for each thread, last
  * in, first out, as cheap as a slab's fast path. Blocks come from the system a hundred objects at a
- * time and are never given back.
+ * time and are never given back; a thread that ends leaves its objects to others.
  *
  * RCU: whoever calls holds the map's lock, so no reader is inside; but the operation itself may
  * still look at what it let go of. So objects are freed when it is over.
  */
 #include "shim.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 enum { BLOCK_OBJECTS = 128 };
@@ -25,6 +26,9 @@ struct object {
 };
 
 static __thread struct object *spare;
+static struct object *left; /* by threads that ended */
+static pthread_mutex_t left_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_key_t ending;
 static __thread struct rcu_head *put_off;
 static __thread size_t *count_bytes;
 
@@ -38,16 +42,44 @@ struct kmem_cache *kmem_cache_create(const char *name, unsigned size, unsigned a
 	return &only;
 }
 
+static void leave(void *any)
+{
+	(void)any;
+	pthread_mutex_lock(&left_lock);
+	while (spare) {
+		struct object *object = spare;
+		spare = object->next;
+		object->next = left;
+		left = object;
+	}
+	pthread_mutex_unlock(&left_lock);
+}
+
 /* As at the kernel's start. */
 void maple_tree_init(void);
 static __attribute__((constructor)) void boot(void)
 {
+	if (pthread_key_create(&ending, leave))
+		abort();
 	maple_tree_init();
 }
 
-/* Out of memory ends the program: a peer's insert must not fail, and allocates inside. */
-static void refill(const struct kmem_cache *cache)
+static void take_left(void)
 {
+	/* A value that is not NULL, so that `leave` is called. */
+	pthread_setspecific(ending, &only);
+	pthread_mutex_lock(&left_lock);
+	spare = left;
+	left = NULL;
+	pthread_mutex_unlock(&left_lock);
+}
+
+/* Out of memory ends the program: a peer's insert must not fail, and allocates inside. */
+static __attribute__((noinline)) void refill(const struct kmem_cache *cache)
+{
+	take_left();
+	if (spare)
+		return;
 	char *block = aligned_alloc(cache->align, (size_t)BLOCK_OBJECTS * cache->size);
 	if (!block)
 		abort();
