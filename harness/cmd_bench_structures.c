@@ -61,14 +61,19 @@ static int add(struct bench *bench, const struct cleave_structure *structure)
 	return 0;
 }
 
-static int add_named(struct bench *bench, const char *name)
+/* Returns: NULL, an error being printed. */
+static const struct cleave_structure *named(const char *name)
 {
 	const struct cleave_structure *structure = clv_structure_find(name, strlen(name));
-	if (!structure) {
+	if (!structure)
 		clv_cli_error("unknown structure '%s': see cleave list structures", name);
-		return CLV_CLI_REPORTED;
-	}
-	return add(bench, structure);
+	return structure;
+}
+
+static int add_named(struct bench *bench, const char *name)
+{
+	const struct cleave_structure *structure = named(name);
+	return structure ? add(bench, structure) : CLV_CLI_REPORTED;
 }
 
 /* Ours that are ranked, then the peers; in any case the sink and the floor. */
@@ -85,6 +90,8 @@ static void add_rest(struct bench *bench)
 			add(bench, structure);
 	}
 	add(bench, &clv_private_array);
+	if (bench->table.reference)
+		add(bench, bench->table.reference);
 }
 
 /* ---- measuring ---- */
@@ -284,7 +291,7 @@ static int prepare(struct bench *bench)
 
 enum {
 	KEY_SHAPES = 256, KEY_POPULATION, KEY_REPETITIONS, KEY_BUDGET, KEY_CPU, KEY_SEED, KEY_JSON,
-	KEY_QUIET, KEY_MEMORY, KEY_TWO_THREADS, KEY_ALL,
+	KEY_QUIET, KEY_REFERENCE, KEY_MEMORY, KEY_TWO_THREADS, KEY_ALL,
 };
 
 static const struct argp_option option[] = {
@@ -300,6 +307,8 @@ static const struct argp_option option[] = {
 	{ "budget-ms", KEY_BUDGET, "T", 0, "of each thing measured in a repetition (6)", 0 },
 	{ "cpu", KEY_CPU, "N", 0, "where, by the system's number (the last)", 0 },
 	{ "seed", KEY_SEED, "S", 0, "repetition r has S + r (1)", 0 },
+	{ "reference", KEY_REFERENCE, "STRUCTURE", 0, "what ratios are to (the kernel's interval "
+						       "tree, or rb_interval)", 0 },
 	{ "json", KEY_JSON, "FILE", 0, "write the results; to /dev/stdout, in place of the tables",
 	  0 },
 	{ "quiet", KEY_QUIET, NULL, 0, "no progress", 0 },
@@ -367,6 +376,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return clv_cli_u64("--cpu", arg, 0, 1 << 20, &bench->cpu);
 	case KEY_SEED:
 		return clv_cli_u64("--seed", arg, 0, INT64_MAX, &bench->table.seed);
+	case KEY_REFERENCE:
+		bench->table.reference = named(arg);
+		return bench->table.reference ? 0 : CLV_CLI_REPORTED;
 	case KEY_JSON:
 		bench->json = arg;
 		return 0;

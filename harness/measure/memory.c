@@ -156,16 +156,16 @@ static void print_bytes(FILE *out, int width, double bytes, const char *why)
 	fprintf(out, " %*s", width, text);
 }
 
-void clv_sizes_print(FILE *out, const struct clv_table_settings *settings,
-		     const struct clv_sizes *sizes)
+static void print_shape(FILE *out, const struct clv_table_settings *settings,
+			const struct clv_sizes *sizes, unsigned shape)
 {
 	int width = clv_measure_width(settings);
-	fprintf(out, "\nMemory in bytes: of an entry; beside it, of an interval, by population; of an "
-		     "empty subset, of 1 and of %d\n%-*s %-8s %6s", MANY_SUBSETS, width, "", "",
-		"entry");
-	for (unsigned i = 0; i < settings->shapes * settings->populations; i++)
-		fprintf(out, " %s%8u", settings->shape[i / settings->populations]->letter,
-			settings->population[i % settings->populations]);
+	unsigned first = shape * settings->populations;
+	fprintf(out, "\nMemory, %s: bytes of an entry, and beside it of an interval, by population; "
+		     "of an empty subset, in a map of 1 and of %d\n%-*s %-8s %6s",
+		settings->shape[shape]->letter, MANY_SUBSETS, width, "", "", "entry");
+	for (unsigned i = 0; i < settings->populations; i++)
+		fprintf(out, " %9u", settings->population[i]);
 	fprintf(out, " %9s %6d\n", "empty 1", MANY_SUBSETS);
 	for (unsigned i = 0; i < settings->structures; i++) {
 		const struct clv_sizes *row = &sizes[i];
@@ -173,12 +173,19 @@ void clv_sizes_print(FILE *out, const struct clv_table_settings *settings,
 			continue;
 		fprintf(out, "%-*s %-8s %6zu", width, row->structure->name,
 			clv_measure_role(row->structure), row->structure->entry_size_bytes);
-		for (unsigned k = 0; k < settings->shapes * settings->populations; k++)
+		for (unsigned k = first; k < first + settings->populations; k++)
 			print_bytes(out, 9, row->bytes[k], row->why[k]);
 		print_bytes(out, 9, row->empty_one, NULL);
 		print_bytes(out, 6, row->empty_many, NULL);
 		fprintf(out, "\n");
 	}
+}
+
+void clv_sizes_print(FILE *out, const struct clv_table_settings *settings,
+		     const struct clv_sizes *sizes)
+{
+	for (unsigned i = 0; i < settings->shapes; i++)
+		print_shape(out, settings, sizes, i);
 }
 
 json_t *clv_sizes_json(const struct clv_table_settings *settings, const struct clv_sizes *sizes)

@@ -140,7 +140,7 @@ void clv_table_print(FILE *out, const struct clv_table_settings *settings,
 	fprintf(out, "\nratio: median and interval of what the same round took");
 	if (to[0])
 		fprintf(out, "; to %s", to[0]->name);
-	if (to[1])
+	if (to[1] && to[1] != to[0])
 		fprintf(out, "%s%s, of entries of %zu bytes", to[0] ? ", or " : "; to ",
 			to[1]->name, sizeof(struct cleave_vma));
 	fprintf(out, "\n");

@@ -135,13 +135,16 @@ static const struct clv_cell *find(const struct clv_block *block, unsigned struc
 	return NULL;
 }
 
-/* The first there is, with entries of that size. */
-static const struct clv_cell *reference_of(const struct clv_block *block, unsigned structures,
-					   size_t entry_bytes)
+/* The one named; or the first there is, with entries of that size. */
+static const struct clv_cell *reference_of(const struct clv_table_settings *settings,
+					   const struct clv_block *block, size_t entry_bytes)
 {
+	unsigned structures = settings->structures;
 	static const char *const small[] = { "kernel_interval_tree", "rb_interval" };
 	static const char *const large[] = { "kernel_interval_tree_vma", "rb_vma" };
 	const char *const *name = entry_bytes < sizeof(struct cleave_vma) ? small : large;
+	if (settings->reference)
+		return find(block, structures, settings->reference->name);
 	const struct clv_cell *cell = find(block, structures, name[0]);
 	return cell ? cell : find(block, structures, name[1]);
 }
@@ -187,8 +190,7 @@ static int compare(const struct clv_table_settings *settings, struct clv_block *
 			continue;
 		const struct clv_cell *reference =
 			cell->structure->flags & CLEAVE_SINK ? NULL :
-			reference_of(block, settings->structures,
-				     cell->structure->entry_size_bytes);
+			reference_of(settings, block, cell->structure->entry_size_bytes);
 		for (unsigned k = 0; !code && k < CLV_COLUMNS; k++)
 			code = compare_column(block, cell, reference, k, work);
 		cell->hits = median(pile->hits + i * settings->repetitions, cell->done);

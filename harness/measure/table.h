@@ -5,8 +5,8 @@
  * opens and fills a map of its own. What the harness and the dispatch cost, which is what a sink
  * takes in the same round, is taken off, and the ratio to the reference is made, round by round.
  *
- * The reference is the kernel's interval tree where it is built, else our own of the same shape: of
- * entries as large as the structure's.
+ * The reference, unless one is named, is the kernel's interval tree where it is built, else our own of
+ * the same shape: of entries as large as the structure's.
  */
 #ifndef CLV_MEASURE_TABLE_H
 #define CLV_MEASURE_TABLE_H
@@ -35,6 +35,7 @@ struct clv_table_settings {
 	unsigned shapes;
 	unsigned *population; /* [populations] */
 	unsigned populations;
+	const struct cleave_structure *reference; /* NULL: none is named */
 };
 
 /* One structure in one block. */

@@ -377,6 +377,7 @@ def structures_memory():
 @case
 def structures_refused():
     refused("bench-structures", "no_such", words=["no_such"])
+    refused("bench-structures", "--reference", "no_such", words=["no_such"])
     refused("bench-structures", "--shapes", "A,C", words=["--shapes", "C"])
     refused("bench-structures", "--shapes", "A,libc", words=["--shapes", "libc"])
     refused("bench-structures", "--population", "0", words=["--population"])
