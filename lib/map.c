@@ -49,6 +49,7 @@ static int create_objects(struct cleave_map *map, struct cleave_error *error)
 			.subset = i,
 			.node = map->objects == 1 ? -1 : map->partition.node_of_subset[i],
 			.node_of_subset = map->partition.node_of_subset,
+			.objects = map->objects == 1 ? NULL : map->object,
 			.env = map->env,
 		};
 		clv_name_allocations(map->structure->name, (int)i);
@@ -385,7 +386,7 @@ static __attribute__((noinline)) void settle(struct cleave_map *map, struct clea
 {
 	if (map->scheme->settle)
 		map->scheme->settle(map, thread, batch);
-	if (map->structure->settle)
+	if (batch->priv[0] && map->structure->settle)
 		map->structure->settle(reserving_object(map, batch), thread, batch->priv[0]);
 }
 
@@ -396,7 +397,7 @@ static inline __attribute__((always_inline)) void commit(struct cleave_map *map,
 	enter(map, thread);
 	map->scheme->commit(map, thread, batch);
 	leave(map, thread);
-	if (map->reserves)
+	if (map->reserves && (batch->priv[0] || map->scheme->settle))
 		settle(map, thread, batch);
 }
 

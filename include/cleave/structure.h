@@ -69,6 +69,9 @@ struct cleave_structure_config {
 	unsigned subset;   /* which one this object is for; 0 unless CLEAVE_SEQUENTIAL */
 	int node;	   /* where its memory belongs; -1: anywhere */
 	const int *node_of_subset; /* [subsets]: the same for each, for objects that have several */
+	/* [subsets]: this map's objects, each there once it is created; for prepare, of which the
+	 * ops may be for several. NULL: there is but this one. */
+	void *const *objects;
 	struct cleave_env *env;
 };
 
@@ -121,7 +124,8 @@ struct cleave_structure {
 	 * they are applied. `self` is the object of the first op; the others may be for others, and
 	 * what is reserved serves them all. Locks: none. Returns: 0 with *reserve set; -ENOMEM,
 	 * nothing reserved.
-	 * `settle` gives back what is left of it, after the batch was applied or abandoned.
+	 * `settle` gives back what is left of it, after the batch was applied or abandoned; it is
+	 * not called if that is NULL.
 	 * NULL, both: updates never need memory.
 	 */
 	int (*prepare)(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
