@@ -58,12 +58,16 @@ enum clv_rb_colour {
 };
 
 /*
- * One a subset, alone on its line. No count of the entries is kept: it would be written by every
- * update, while `root` changes rarely, so that every update would fetch this line from the CPU
- * that made the one before.
+ * No count of the entries is kept: it would be written by every update, while `root` changes
+ * rarely, so that every update would fetch its line from the CPU that made the one before.
  */
 struct clv_rb_tree {
-	_Alignas(64) struct clv_rb_node *root;
+	struct clv_rb_node *root;
+};
+
+/* What clv_rb_create makes, one a subset: alone on its line. */
+struct clv_rb_object {
+	_Alignas(64) struct clv_rb_tree tree;
 };
 
 struct clv_rb_layout {
@@ -567,18 +571,18 @@ clv_rb_validate(const struct clv_rb_tree *tree, const struct clv_rb_layout *layo
 
 static inline int clv_rb_create(void **self, const struct cleave_structure_config *config)
 {
-	struct clv_rb_tree *tree =
-		cleave_alloc(sizeof(*tree), _Alignof(struct clv_rb_tree), config->node);
+	struct clv_rb_object *object =
+		cleave_alloc(sizeof(*object), _Alignof(struct clv_rb_object), config->node);
 
-	if (!tree)
+	if (!object)
 		return -ENOMEM;
-	*self = tree;
+	*self = &object->tree;
 	return 0;
 }
 
 static inline void clv_rb_destroy(void *self)
 {
-	cleave_free(self, sizeof(struct clv_rb_tree));
+	cleave_free(self, sizeof(struct clv_rb_object));
 }
 
 /* Pairs with clv_rb_set_root, where the order is argued. */
@@ -592,7 +596,7 @@ static inline bool clv_rb_empty(const void *self)
 static inline size_t clv_rb_memory(const void *self)
 {
 	(void)self;
-	return sizeof(struct clv_rb_tree);
+	return sizeof(struct clv_rb_object);
 }
 
 #endif

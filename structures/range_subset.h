@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What range_group and range_group_free have of one subset: where an interval goes, and the order
+ * in which a walk comes to it. range_group.c has the drawing of the whole.
+ *
+ * A subset has 16 places, in the order of a walk:
+ *
+ *   FRONT: a tree | the groups it has joined, in the order of clv_range_follows | BACK: a tree
+ *
+ * Where an interval goes, by its source S, which walks must visit first unless it starts later:
+ *   none, or S in front       its group if there is one, else front
+ *   S starts later            likewise
+ *   S in group A              its group if that is A (then behind S in it) or follows A, else back
+ *   S in back                 back
+ * Front is sorted by start, ties by insertion, so that S and an interval that does not start before
+ * it are in order there; so is back. Hence C1 and C2, whatever groups come and go meanwhile: an
+ * interval keeps its place until it is changed or removed.
+ *
+ * Invariants (clv_subset_validate): an entry's tag names its place; a group's members have its
+ * range, and the subset has joined it; `occupied` says which places have somebody.
+ *
+ * Readers and writers: a writer has the subset alone, walkers share it; only `occupied` is also read
+ * by those who hold nothing (C8).
+ */
+#ifndef CLV_RANGE_SUBSET_H
+#define CLV_RANGE_SUBSET_H
+
+#include "range_chain.h"
+#include "range_index.h"
+#include "rb_tree.h"
+
+enum {
+	CLV_PLACE_FRONT = 0, /* range n of the index is place n + 1 */
+	CLV_PLACE_BACK = CLV_INDEX_RANGES + 1,
+	CLV_PLACES,
+
+	CLV_SUBSET_SEEN = 16,
+	CLV_SUBSET_PATIENCE = 4,
+};
+
+_Static_assert((int)CLV_PLACES <= (int)CLV_CHAIN_TAGS, "a place is a tag");
+
+struct clv_subset {
+	_Alignas(64) struct clv_rb_tree front;
+	struct clv_rb_tree back;
+	uint32_t occupied; /* bit: place */
+	uint32_t joined;   /* bit: number in the index */
+	uint32_t patience; /* how often a range must be seen before it gets a group */
+	uint32_t guard;	   /* range_group_free's */
+	struct clv_chain chain[CLV_INDEX_RANGES];
+	/*
+	 * How often ranges without a group were inserted of late: 24 bits of the hash and a count,
+	 * which others that hash here wear down.
+	 */
+	_Alignas(64) uint32_t seen[CLV_SUBSET_SEEN];
+};
+
+_Static_assert(sizeof(struct clv_subset) == 5 * 64, "five lines");
+
+/* pre: zeroed. */
+static inline void clv_subset_init(struct clv_subset *subset)
+{
+	subset->patience = CLV_SUBSET_PATIENCE;
+	for (unsigned n = 0; n < CLV_INDEX_RANGES; n++)
+		clv_chain_init(&subset->chain[n]);
+}
+
+/* ---- the entry ---- */
+
+static inline struct cleave_interval *clv_member_of(struct cleave_entry *entry)
+{
+	return cleave_container_of(entry, struct cleave_interval, entry);
+}
+
+static inline struct cleave_interval *clv_member_of_node(const struct clv_rb_node *node)
+{
+	return cleave_container_of(node, struct cleave_interval, word);
+}
+
+static inline struct clv_rb_node *clv_member_node(struct cleave_interval *member)
+{
+	return (struct clv_rb_node *)(void *)member->word;
+}
+
+static inline uint64_t clv_member_start(const struct clv_rb_node *node)
+{
+	return clv_member_of_node(node)->start;
+}
+
+static inline uint64_t clv_member_last(const struct clv_rb_node *node)
+{
+	return clv_member_of_node(node)->last;
+}
+
+static const struct clv_rb_layout clv_subset_layout = {
+	.start = clv_member_start,
+	.last = clv_member_last,
+	.node_offset = offsetof(struct cleave_interval, word),
+	.tuned = true,
+};
+
+_Static_assert(sizeof(struct cleave_interval) == 64, "one line");
+_Static_assert(sizeof(struct clv_rb_node) <= CLV_CHAIN_TAG * sizeof(uintptr_t),
+	       "a node leaves the tag alone");
+
+/* Of an entry in a tree as of one in a chain. */
+static inline unsigned clv_place_of(const struct cleave_interval *member)
+{
+	return clv_chain_tag(member);
+}
+
+static inline bool clv_place_is_tree(unsigned place)
+{
+	return place == CLV_PLACE_FRONT || place == CLV_PLACE_BACK;
+}
+
+static inline struct clv_rb_tree *clv_place_tree(struct clv_subset *subset, unsigned place)
+{
+	return place == CLV_PLACE_FRONT ? &subset->front : &subset->back;
+}
+
+/* ---- occupied ---- */
+
+/*
+ * Relaxed: who asks compares with 0 and follows nothing. Whoever knows that an insert has returned
+ * knows it through something that orders the two, and coherence then forbids him an older value.
+ */
+static inline void clv_subset_set_occupied(struct clv_subset *subset, uint32_t occupied)
+{
+	if (occupied != subset->occupied)
+		__atomic_store_n(&subset->occupied, occupied, __ATOMIC_RELAXED);
+}
+
+/* Partner: clv_subset_set_occupied. */
+static inline bool clv_subset_empty(const struct clv_subset *subset)
+{
+	return !__atomic_load_n(&subset->occupied, __ATOMIC_RELAXED);
+}
+
+/* The last one has left `place`. */
+static inline void clv_subset_vacate(struct clv_subset *subset, unsigned place)
+{
+	clv_subset_set_occupied(subset, subset->occupied & ~(1u << place));
+}
+
+static inline void clv_subset_occupy(struct clv_subset *subset, unsigned place)
+{
+	clv_subset_set_occupied(subset, subset->occupied | 1u << place);
+}
+
+/* ---- where an interval goes ---- */
+
+/*
+ * The range has no group: count it, and if it has been seen often enough, make one. If there is no
+ * number left, leave the groups that this subset has nobody in, and be more patient: the index's
+ * lock is all subsets'. Returns: the place; FRONT: none.
+ */
+static inline unsigned clv_subset_notice(struct clv_range_index *index, struct clv_subset *subset,
+					 uint32_t hash, uint64_t start, uint64_t last)
+{
+	uint32_t *seen = &subset->seen[hash % CLV_SUBSET_SEEN];
+	uint32_t idle;
+	int n;
+
+	if ((*seen ^ hash << 8) >> 8) {
+		/* Another's. One less, or if that was the last, ours. */
+		*seen = *seen & 254 ? *seen - 1 : (hash << 8 | 1);
+		return CLV_PLACE_FRONT;
+	}
+	if ((++*seen & 255) < subset->patience)
+		return CLV_PLACE_FRONT;
+	*seen = 0;
+	n = clv_index_join(index, hash, start, last, true);
+	idle = subset->joined & ~(subset->occupied >> 1);
+	if (n == CLV_INDEX_NONE && idle) {
+		clv_index_leave(index, idle);
+		subset->joined &= ~idle;
+		n = clv_index_join(index, hash, start, last, true);
+	}
+	if (n == CLV_INDEX_NONE) {
+		if (subset->patience < 128)
+			subset->patience *= 2;
+		return CLV_PLACE_FRONT;
+	}
+	subset->joined |= 1u << n;
+	return (unsigned)n + 1;
+}
+
+/* The place of the range's group, if it has one and the subset has joined that; else FRONT. */
+static inline unsigned clv_subset_find(const struct clv_range_index *index,
+				       const struct clv_subset *subset, uint32_t hash,
+				       uint64_t start, uint64_t last)
+{
+	int n = clv_index_find(index, hash, start, last);
+
+	return n != CLV_INDEX_NONE && subset->joined & 1u << n ? (unsigned)n + 1 : CLV_PLACE_FRONT;
+}
+
+/* The place of the range's group, which the subset joins if it has not; FRONT: there is none. */
+static inline unsigned clv_subset_group(struct clv_range_index *index, struct clv_subset *subset,
+					uint64_t start, uint64_t last)
+{
+	uint32_t hash = clv_index_hash(start, last);
+	unsigned place = clv_subset_find(index, subset, hash, start, last);
+	int n;
+
+	if (place != CLV_PLACE_FRONT)
+		return place;
+	if (clv_index_find(index, hash, start, last) == CLV_INDEX_NONE)
+		return clv_subset_notice(index, subset, hash, start, last);
+	n = clv_index_join(index, hash, start, last, false);
+	if (n == CLV_INDEX_NONE)
+		return CLV_PLACE_FRONT;
+	subset->joined |= 1u << n;
+	return (unsigned)n + 1;
+}
+
+/* The table at the head of this file. */
+static inline unsigned clv_subset_place(struct clv_range_index *index, struct clv_subset *subset,
+					const struct cleave_interval *source, uint64_t start,
+					uint64_t last)
+{
+	unsigned group = clv_subset_group(index, subset, start, last);
+	unsigned at;
+
+	if (!source || start < source->start)
+		return group;
+	at = clv_place_of(source);
+	if (at == CLV_PLACE_FRONT || group == at)
+		return group;
+	if (at == CLV_PLACE_BACK || group == CLV_PLACE_FRONT)
+		return CLV_PLACE_BACK;
+	return clv_range_follows((struct clv_range){ start, last },
+				 (struct clv_range){ source->start, source->last }) ?
+		       group : CLV_PLACE_BACK;
+}
+
+/* ---- updates ---- */
+
+/* Put `member`, whose bounds are set, at `place`; behind `source` if that is there too. */
+static inline void clv_subset_put(struct clv_subset *subset, unsigned place,
+				  struct cleave_interval *source, struct cleave_interval *member)
+{
+	struct clv_rb_node *node = clv_member_node(member);
+	struct clv_rb_tree *tree = clv_place_tree(subset, place);
+
+	if (source && clv_place_of(source) != place)
+		source = NULL;
+	if (!clv_place_is_tree(place)) {
+		if (source)
+			clv_chain_push_behind(source, member);
+		else
+			clv_chain_push(&subset->chain[place - 1], member, place);
+		return;
+	}
+	member->word[CLV_CHAIN_TAG] = place;
+	if (source && source->start == member->start)
+		clv_rb_insert_after(tree, &clv_subset_layout, clv_member_node(source), node,
+				    member->last);
+	else
+		clv_rb_insert(tree, &clv_subset_layout, node, member->start, member->last);
+}
+
+/* Take `member` out of `place`. Returns: whether it was the only one there. */
+static inline bool clv_subset_take(struct clv_subset *subset, unsigned place,
+				   struct cleave_interval *member)
+{
+	struct clv_rb_tree *tree = clv_place_tree(subset, place);
+
+	if (!clv_place_is_tree(place))
+		return clv_chain_remove(member);
+	clv_rb_remove(tree, &clv_subset_layout, clv_member_node(member));
+	return !tree->root;
+}
+
+/* All but the short way. */
+static __attribute__((noinline)) void clv_subset_insert_slow(struct clv_range_index *index,
+							     struct clv_subset *subset,
+							     struct cleave_interval *member,
+							     struct cleave_interval *source)
+{
+	unsigned place = clv_subset_place(index, subset, source, member->start, member->last);
+
+	clv_subset_put(subset, place, source, member);
+	clv_subset_occupy(subset, place);
+}
+
+static inline void clv_subset_insert(struct clv_range_index *index, struct clv_subset *subset,
+				     struct cleave_interval *member,
+				     struct cleave_interval *source, uint64_t start, uint64_t last)
+{
+	unsigned place =
+		clv_subset_find(index, subset, clv_index_hash(start, last), start, last);
+
+	member->start = start;
+	member->last = last;
+	if (__builtin_expect(source || place == CLV_PLACE_FRONT, 0)) {
+		clv_subset_insert_slow(index, subset, member, source);
+		return;
+	}
+	clv_chain_push(&subset->chain[place - 1], member, place);
+	clv_subset_occupy(subset, place);
+}
+
+static __attribute__((noinline)) void clv_subset_remove_slow(struct clv_subset *subset,
+							     struct cleave_interval *member)
+{
+	unsigned place = clv_place_of(member);
+
+	if (clv_subset_take(subset, place, member))
+		clv_subset_vacate(subset, place);
+}
+
+static inline void clv_subset_remove(struct clv_subset *subset, struct cleave_interval *member)
+{
+	unsigned place = clv_place_of(member);
+
+	if (__builtin_expect(clv_place_is_tree(place), 0)) {
+		clv_subset_remove_slow(subset, member);
+		return;
+	}
+	if (clv_chain_remove(member))
+		clv_subset_vacate(subset, place);
+}
+
+/* A new place, as that of an insert without a source; `occupied` is never 0 meanwhile (C8). */
+static inline void clv_subset_change(struct clv_range_index *index, struct clv_subset *subset,
+				     struct cleave_interval *member, uint64_t start, uint64_t last)
+{
+	unsigned from = clv_place_of(member);
+	unsigned to = clv_subset_place(index, subset, NULL, start, last);
+	bool vacant;
+
+	if (from == to && start == member->start) {
+		uint64_t last_before = member->last;
+
+		member->last = last;
+		if (clv_place_is_tree(to))
+			clv_rb_change_last(&clv_subset_layout, clv_member_node(member), last_before,
+					   last);
+		return;
+	}
+	clv_subset_occupy(subset, to);
+	vacant = clv_subset_take(subset, from, member);
+	member->start = start;
+	member->last = last;
+	clv_subset_put(subset, to, NULL, member);
+	if (vacant && from != to)
+		clv_subset_vacate(subset, from);
+}
+
+/* ---- walk, validate ---- */
+
+/* `number`: the ranges of the index that overlap, in order. */
+static inline int clv_subset_walk(struct clv_subset *subset, const uint8_t *number, unsigned numbers,
+				  uint64_t start, uint64_t last, cleave_visit_fn *visit, void *arg)
+{
+	uint32_t occupied = subset->occupied;
+	int stop = 0;
+
+	if (occupied & 1u << CLV_PLACE_FRONT)
+		stop = clv_rb_walk(&subset->front, &clv_subset_layout, start, last, visit, arg);
+	for (unsigned i = 0; i < numbers && !stop; i++) {
+		if (occupied & 2u << number[i])
+			stop = clv_chain_walk(&subset->chain[number[i]], visit, arg);
+	}
+	if (!stop && occupied & 1u << CLV_PLACE_BACK)
+		stop = clv_rb_walk(&subset->back, &clv_subset_layout, start, last, visit, arg);
+	return stop;
+}
+
+static inline int clv_subset_misplaced(struct cleave_entry *entry, void *arg)
+{
+	const struct cleave_interval *member = clv_member_of(entry);
+	const unsigned *expected = arg; /* the subset, the place */
+
+	if (entry->subset != expected[0])
+		return 1;
+	return clv_place_of(member) == expected[1] ? 0 : 2;
+}
+
+/* Returns: NULL, or the reason. */
+static inline const char *clv_subset_validate_place(const struct clv_range_index *index,
+						    struct clv_subset *subset, unsigned number,
+						    unsigned place)
+{
+	static const char *const misplaced[] = { NULL, "an entry has another subset stored (C7)",
+						 "an entry's tag names another place" };
+	unsigned expected[] = { number, place };
+	const char *reason;
+	bool vacant;
+	int wrong;
+
+	if (clv_place_is_tree(place)) {
+		struct clv_rb_tree *tree = clv_place_tree(subset, place);
+
+		vacant = !tree->root;
+		reason = clv_rb_validate(tree, &clv_subset_layout);
+		wrong = reason ? 0 : clv_rb_walk(tree, &clv_subset_layout, 0, UINT64_MAX,
+						 clv_subset_misplaced, expected);
+	} else {
+		const struct clv_chain *chain = &subset->chain[place - 1];
+		struct clv_range range = index->range[place - 1];
+
+		vacant = clv_chain_empty(chain);
+		if (!vacant && !(subset->joined & 1u << (place - 1)))
+			return "a subset has members of a range that it has not joined";
+		reason = clv_chain_validate(chain, place, range.start, range.last);
+		wrong = reason ? 0 : clv_chain_walk(chain, clv_subset_misplaced, expected);
+	}
+	if (!reason)
+		reason = misplaced[wrong];
+	if (!reason && vacant != !(subset->occupied & 1u << place))
+		reason = "a subset's word on which places have somebody is wrong";
+	return reason;
+}
+
+/* Adds the subset to `users` of what it has joined. Returns: NULL, or the reason. */
+static inline const char *clv_subset_validate(const struct clv_range_index *index,
+					      struct clv_subset *subset, unsigned number,
+					      uint32_t *users)
+{
+	const char *reason = NULL;
+
+	for (unsigned place = 0; place < CLV_PLACES && !reason; place++)
+		reason = clv_subset_validate_place(index, subset, number, place);
+	for (unsigned n = 0; n < CLV_INDEX_RANGES; n++)
+		users[n] += subset->joined >> n & 1;
+	return reason;
+}
+
+#endif
