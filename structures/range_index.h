@@ -1,26 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * An index of the few ranges that a map holds often, shared by all its subsets: small, written
- * rarely, read without a lock.
+ * rarely, read without a lock, and waited for by nobody.
  *
- *   bucket[hash] : numbers of the ranges that hash there, a byte each      4 lines
- *   range[n]     : [start, last]; taken: which n are in use                4 lines
- *   lock, users[n] : subsets that have joined range n                      1 line, the slow ways only
+ *   bucket[hash]: numbers of the ranges that hash there, a byte each     4 lines
+ *   range[n]: [start, last]; taken, closing: sets of numbers             4 lines
+ *   busy: somebody gives or takes back numbers                           1 line
  *
  * Nothing is ever freed; a number is only used again. So that it is not used again under anybody:
- *  - A subset keeps members of a range only after it has joined it, and stays joined while it has
- *    any, and longer: a range that comes and goes is joined once.
- *  - Joining and leaving happen under the index's lock, where a range with users keeps its bounds.
- *  - So who holds a subset's lock reads the bounds of a range that it has joined as constants. What
- *    he reads of another may be being written, is a hint, and is looked at again by clv_index_join.
- *  - A miss that should have been a hit does no harm either: the interval goes to a tree.
+ *  - A subset keeps members of a range only after it has joined it, and says so in `joined`, a set
+ *    of its own that the others only read. It stays joined while it has members, and longer: a range
+ *    that comes and goes is joined once.
+ *  - Who takes numbers back announces them in `closing`, then looks at every subset's `joined`; who
+ *    joins says so, then looks at `closing`. By the full fence between in both (clv_index_may_join,
+ *    clv_index_reap) not both miss the other's word: either the number is not taken back, or the
+ *    subset sees it and undoes its joining.
+ *  - So the bounds of a range that a subset has joined are constant for who holds the subset's lock.
+ *    What he reads of another may be being written, and is a hint until he has joined.
+ *  - A miss that should have been a hit does no harm: the interval goes to a tree. So whoever would
+ *    have to wait does not.
  *
- * Invariants (clv_index_validate): `taken` has those with users; each is in the bucket of its hash,
- * and there is nothing else in buckets; no two have the same bounds.
+ * Invariants (clv_index_validate): what is taken is in the bucket of its hash, and nothing else is in
+ * buckets; no two have the same bounds; `closing` is empty and nobody is busy; only what is taken is
+ * joined.
  *
- * Readers: any, without a lock, relaxed: by the above nothing is to be ordered here that a subset's
- * lock does not order already. Writers: under `lock`, a spin bit held for tens of instructions.
- * Cost: a lookup two shared lines, one if there is nothing. Memory: 9 lines a map.
+ * Readers: any, without a lock. Relaxed but where said: what a member's walk needs of its range was
+ * read by who put the member in, and the subset's lock orders those two. Writers: who has `busy`.
+ * Progress: every call is bounded; none waits. Cost: a lookup two shared lines, one if there is
+ * nothing. Memory: 9 lines a map.
  */
 #ifndef CLV_RANGE_INDEX_H
 #define CLV_RANGE_INDEX_H
@@ -41,11 +48,11 @@ struct clv_range_index {
 	_Alignas(64) uint32_t bucket[CLV_INDEX_BUCKETS]; /* bytes of number + 1, low ones first */
 	struct clv_range range[CLV_INDEX_RANGES];
 	uint32_t taken;
-	_Alignas(64) uint32_t lock;
-	uint32_t users[CLV_INDEX_RANGES];
+	uint32_t closing;
+	_Alignas(64) uint32_t busy;
 };
 
-_Static_assert(offsetof(struct clv_range_index, lock) == 8 * 64, "what is read takes 8 lines");
+_Static_assert(offsetof(struct clv_range_index, busy) == 8 * 64, "what is read takes 8 lines");
 
 /* For ranges within 2^32 pages no two have the same value before the multiplication. */
 static inline uint32_t clv_index_hash(uint64_t start, uint64_t last)
@@ -124,59 +131,74 @@ static inline unsigned clv_index_overlapping(const struct clv_range_index *index
 	return count;
 }
 
-/* Acquire: partner is clv_index_unlock. */
-static inline void clv_index_lock(struct clv_range_index *index)
+/*
+ * A full fence, by a word of the caller's subset: ThreadSanitizer does not know fences; there an
+ * exchange stands in for it, which orders enough on the machines that it runs on.
+ */
+static inline void clv_index_store_and_fence(uint32_t *word, uint32_t value)
 {
-	while (__atomic_exchange_n(&index->lock, 1, __ATOMIC_ACQUIRE)) {
-		while (__atomic_load_n(&index->lock, __ATOMIC_RELAXED))
-			cleave_pause();
-	}
-}
-
-/* Release: partner is clv_index_lock. */
-static inline void clv_index_unlock(struct clv_range_index *index)
-{
-	__atomic_store_n(&index->lock, 0, __ATOMIC_RELEASE);
-}
-
-/* Give the range a free number. Returns: it; CLV_INDEX_NONE: there is none, or the bucket is full. */
-static inline int clv_index_take_locked(struct clv_range_index *index, uint32_t hash,
-					uint64_t start, uint64_t last)
-{
-	uint32_t *bucket = &index->bucket[clv_index_bucket(hash)];
-	uint32_t taken = index->taken;
-	int n = __builtin_ctz(~taken);
-
-	if (n >= CLV_INDEX_RANGES || *bucket >> 24)
-		return CLV_INDEX_NONE;
-	__atomic_store_n(&index->range[n].start, start, __ATOMIC_RELAXED);
-	__atomic_store_n(&index->range[n].last, last, __ATOMIC_RELAXED);
-	__atomic_store_n(&index->taken, taken | 1u << n, __ATOMIC_RELAXED);
-	__atomic_store_n(bucket, *bucket << 8 | (uint32_t)(n + 1), __ATOMIC_RELAXED);
-	return n;
+#ifdef __SANITIZE_THREAD__
+	(void)__atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+#else
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
 }
 
 /*
- * Join the range, or, if it has no number and `make` says so, give it one first. Returns: the
- * number; CLV_INDEX_NONE.
+ * May a subset whose `joined` says n already, by clv_index_store_and_fence, keep members of the range
+ * there? If `closing` without n is from before a reaper's announcement, the fences make him see
+ * `joined`, so that n stays as it is. If it is from after he ended, the bounds read behind it are no
+ * older (acquire; partner is the release in clv_index_reap), and tell whether n is another's now.
  */
-static inline int clv_index_join(struct clv_range_index *index, uint32_t hash, uint64_t start,
-				 uint64_t last, bool make)
+static inline bool clv_index_may_join(const struct clv_range_index *index, unsigned n,
+				      uint64_t start, uint64_t last)
 {
-	int n;
+	uint32_t closing = __atomic_load_n(&index->closing, __ATOMIC_ACQUIRE);
+	uint32_t taken = __atomic_load_n(&index->taken, __ATOMIC_ACQUIRE);
+	struct clv_range range = clv_index_range(index, n);
 
-	clv_index_lock(index);
-	n = clv_index_find(index, hash, start, last);
-	if (n == CLV_INDEX_NONE && make)
-		n = clv_index_take_locked(index, hash, start, last);
-	if (n != CLV_INDEX_NONE)
-		index->users[n]++;
-	clv_index_unlock(index);
-	return n;
+	return !(closing & 1u << n) && taken & 1u << n && range.start == start &&
+	       range.last == last;
 }
 
-/* Nobody uses range n any more. */
-static inline void clv_index_drop_locked(struct clv_range_index *index, unsigned n)
+/* Acquire: partner is clv_index_end. */
+static inline bool clv_index_try_begin(struct clv_range_index *index)
+{
+	return !__atomic_load_n(&index->busy, __ATOMIC_RELAXED) &&
+	       !__atomic_exchange_n(&index->busy, 1, __ATOMIC_ACQUIRE);
+}
+
+/* Release: partner is clv_index_try_begin. */
+static inline void clv_index_end(struct clv_range_index *index)
+{
+	__atomic_store_n(&index->busy, 0, __ATOMIC_RELEASE);
+}
+
+/*
+ * Give the range a number, which it gets but once. pre: the caller is busy. Returns: whether it has
+ * one; false: none is left, or its bucket is full.
+ */
+static inline bool clv_index_give(struct clv_range_index *index, uint32_t hash, uint64_t start,
+				  uint64_t last)
+{
+	uint32_t *bucket = &index->bucket[clv_index_bucket(hash)];
+	uint32_t taken = index->taken;
+	unsigned n = (unsigned)__builtin_ctz(~taken);
+
+	if (clv_index_find(index, hash, start, last) != CLV_INDEX_NONE)
+		return true;
+	if (n >= CLV_INDEX_RANGES || *bucket >> 24)
+		return false;
+	__atomic_store_n(&index->range[n].start, start, __ATOMIC_RELAXED);
+	__atomic_store_n(&index->range[n].last, last, __ATOMIC_RELAXED);
+	/* Release: partner is clv_index_may_join. */
+	__atomic_store_n(&index->taken, taken | 1u << n, __ATOMIC_RELEASE);
+	__atomic_store_n(bucket, *bucket << 8 | (n + 1), __ATOMIC_RELAXED);
+	return true;
+}
+
+static inline void clv_index_take_back(struct clv_range_index *index, unsigned n)
 {
 	struct clv_range range = index->range[n];
 	uint32_t *bucket = &index->bucket[clv_index_bucket(clv_index_hash(range.start, range.last))];
@@ -190,27 +212,33 @@ static inline void clv_index_drop_locked(struct clv_range_index *index, unsigned
 	__atomic_store_n(&index->taken, index->taken & ~(1u << n), __ATOMIC_RELAXED);
 }
 
-/* Leave the ranges of a mask. pre: the caller's subset has joined them, and has no member there. */
-static inline void clv_index_leave(struct clv_range_index *index, uint32_t mask)
+/*
+ * Take back the numbers that no subset has joined; `joined_of` reads one's word. pre: the caller is
+ * busy. Meanwhile nobody can join. Cost: a line a subset.
+ */
+static inline void clv_index_reap(struct clv_range_index *index, unsigned subsets,
+				  uint32_t (*joined_of)(const void *arg, unsigned subset),
+				  const void *arg)
 {
-	clv_index_lock(index);
-	for (; mask; mask &= mask - 1) {
-		unsigned n = (unsigned)__builtin_ctz(mask);
+	uint32_t free;
 
-		if (!--index->users[n])
-			clv_index_drop_locked(index, n);
-	}
-	clv_index_unlock(index);
+	clv_index_store_and_fence(&index->closing, index->taken);
+	free = index->taken;
+	for (unsigned i = 0; i < subsets && free; i++)
+		free &= ~joined_of(arg, i);
+	for (; free; free &= free - 1)
+		clv_index_take_back(index, (unsigned)__builtin_ctz(free));
+	/* Release: partner is clv_index_may_join. */
+	__atomic_store_n(&index->closing, 0, __ATOMIC_RELEASE);
 }
 
-/* `users[n]`: subsets that say that they have joined n. Returns: NULL, or the reason. */
-static inline const char *clv_index_validate(const struct clv_range_index *index,
-					     const uint32_t *users)
+/* `joined`: by any subset. Returns: NULL, or the reason. */
+static inline const char *clv_index_validate(const struct clv_range_index *index, uint32_t joined)
 {
 	uint32_t met = 0;
 
-	if (index->lock)
-		return "index: its lock was not let go";
+	if (index->busy || index->closing)
+		return "index: somebody is busy with it";
 	for (unsigned b = 0; b < CLV_INDEX_BUCKETS; b++) {
 		for (uint32_t numbers = index->bucket[b]; numbers; numbers >>= 8) {
 			unsigned n = (numbers & 255) - 1;
@@ -229,12 +257,8 @@ static inline const char *clv_index_validate(const struct clv_range_index *index
 	}
 	if (met != index->taken)
 		return "index: what is taken and what is in the buckets differ";
-	for (unsigned n = 0; n < CLV_INDEX_RANGES; n++) {
-		if (index->users[n] != users[n])
-			return "index: a range's users are not the subsets that joined it";
-		if (!index->users[n] != !(index->taken & 1u << n))
-			return "index: a range without users is taken or one with users is not";
-	}
+	if (joined & ~met)
+		return "index: a subset has joined a range that has no number";
 	return NULL;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What range_group and range_group_free have of one subset: where an interval goes, and the order
- * in which a walk comes to it. range_group.c has the drawing of the whole.
+ * What range_group and range_group_free have in common: the object, the place that an interval gets
+ * in its subset, and the order in which a walk comes to it. range_group.c has the drawing.
  *
  * A subset has 16 places, in the order of a walk:
  *
@@ -19,12 +19,13 @@
  * Invariants (clv_subset_validate): an entry's tag names its place; a group's members have its
  * range, and the subset has joined it; `occupied` says which places have somebody.
  *
- * Readers and writers: a writer has the subset alone, walkers share it; only `occupied` is also read
- * by those who hold nothing (C8).
+ * Readers and writers: a writer has the subset alone, walkers share it; only `occupied` (C8) and
+ * `joined` (clv_index_reap) are also read by those who hold nothing.
  */
 #ifndef CLV_RANGE_SUBSET_H
 #define CLV_RANGE_SUBSET_H
 
+#include "../lib/shim/mark.h"
 #include "range_chain.h"
 #include "range_index.h"
 #include "rb_tree.h"
@@ -43,8 +44,8 @@ _Static_assert((int)CLV_PLACES <= (int)CLV_CHAIN_TAGS, "a place is a tag");
 struct clv_subset {
 	_Alignas(64) struct clv_rb_tree front;
 	struct clv_rb_tree back;
-	uint32_t occupied; /* bit: place */
-	uint32_t joined;   /* bit: number in the index */
+	uint32_t occupied; /* set of places */
+	uint32_t joined;   /* set of the index's numbers */
 	uint32_t patience; /* how often a range must be seen before it gets a group */
 	uint32_t guard;	   /* range_group_free's */
 	struct clv_chain chain[CLV_INDEX_RANGES];
@@ -57,13 +58,12 @@ struct clv_subset {
 
 _Static_assert(sizeof(struct clv_subset) == 5 * 64, "five lines");
 
-/* pre: zeroed. */
-static inline void clv_subset_init(struct clv_subset *subset)
-{
-	subset->patience = CLV_SUBSET_PATIENCE;
-	for (unsigned n = 0; n < CLV_INDEX_RANGES; n++)
-		clv_chain_init(&subset->chain[n]);
-}
+/* A map's object. */
+struct clv_groups {
+	struct clv_range_index index;
+	unsigned subsets;
+	struct clv_subset *subset[];
+};
 
 /* ---- the entry ---- */
 
@@ -148,42 +148,72 @@ static inline void clv_subset_occupy(struct clv_subset *subset, unsigned place)
 	clv_subset_set_occupied(subset, subset->occupied | 1u << place);
 }
 
-/* ---- where an interval goes ---- */
+/* ---- groups ---- */
 
 /*
- * The range has no group: count it, and if it has been seen often enough, make one. If there is no
- * number left, leave the groups that this subset has nobody in, and be more patient: the index's
- * lock is all subsets'. Returns: the place; FRONT: none.
+ * Say that the subset has joined n, and see whether it may. Returns: n's place; FRONT: it may not.
+ * The full fence orders no more than the two (clv_index_may_join).
  */
-static inline unsigned clv_subset_notice(struct clv_range_index *index, struct clv_subset *subset,
-					 uint32_t hash, uint64_t start, uint64_t last)
+static inline unsigned clv_subset_join(const struct clv_range_index *index,
+				       struct clv_subset *subset, unsigned n, uint64_t start,
+				       uint64_t last)
+{
+	uint32_t before = subset->joined;
+
+	clv_index_store_and_fence(&subset->joined, before | 1u << n);
+	if (clv_index_may_join(index, n, start, last))
+		return n + 1;
+	__atomic_store_n(&subset->joined, before, __ATOMIC_RELAXED);
+	return CLV_PLACE_FRONT;
+}
+
+/* Partner: clv_subset_join, by its fence. */
+static inline uint32_t clv_subset_joined(const void *arg, unsigned subset)
+{
+	const struct clv_groups *groups = arg;
+
+	return __atomic_load_n(&groups->subset[subset]->joined, __ATOMIC_RELAXED);
+}
+
+/* A number for the range, if somebody else is not busy with numbers. Returns: it has one. */
+static inline bool clv_groups_number(struct clv_groups *groups, struct clv_subset *subset,
+				     uint32_t hash, uint64_t start, uint64_t last)
+{
+	uint32_t used = subset->occupied >> 1;
+	bool given;
+
+	if (!clv_index_try_begin(&groups->index))
+		return false;
+	given = clv_index_give(&groups->index, hash, start, last);
+	if (!given) {
+		__atomic_store_n(&subset->joined, subset->joined & used, __ATOMIC_RELAXED);
+		clv_index_reap(&groups->index, groups->subsets, clv_subset_joined, groups);
+		given = clv_index_give(&groups->index, hash, start, last);
+		/* Each time it is called for in vain, half as often. */
+		if (!given && subset->patience < 128)
+			subset->patience *= 2;
+	}
+	clv_index_end(&groups->index);
+	return given;
+}
+
+/*
+ * The range has no group: count it. Returns: has it been seen so often by now that it should have
+ * one?
+ */
+static inline bool clv_subset_notice(struct clv_subset *subset, uint32_t hash)
 {
 	uint32_t *seen = &subset->seen[hash % CLV_SUBSET_SEEN];
-	uint32_t idle;
-	int n;
 
 	if ((*seen ^ hash << 8) >> 8) {
 		/* Another's. One less, or if that was the last, ours. */
 		*seen = *seen & 254 ? *seen - 1 : (hash << 8 | 1);
-		return CLV_PLACE_FRONT;
+		return false;
 	}
 	if ((++*seen & 255) < subset->patience)
-		return CLV_PLACE_FRONT;
+		return false;
 	*seen = 0;
-	n = clv_index_join(index, hash, start, last, true);
-	idle = subset->joined & ~(subset->occupied >> 1);
-	if (n == CLV_INDEX_NONE && idle) {
-		clv_index_leave(index, idle);
-		subset->joined &= ~idle;
-		n = clv_index_join(index, hash, start, last, true);
-	}
-	if (n == CLV_INDEX_NONE) {
-		if (subset->patience < 128)
-			subset->patience *= 2;
-		return CLV_PLACE_FRONT;
-	}
-	subset->joined |= 1u << n;
-	return (unsigned)n + 1;
+	return true;
 }
 
 /* The place of the range's group, if it has one and the subset has joined that; else FRONT. */
@@ -196,31 +226,29 @@ static inline unsigned clv_subset_find(const struct clv_range_index *index,
 	return n != CLV_INDEX_NONE && subset->joined & 1u << n ? (unsigned)n + 1 : CLV_PLACE_FRONT;
 }
 
-/* The place of the range's group, which the subset joins if it has not; FRONT: there is none. */
-static inline unsigned clv_subset_group(struct clv_range_index *index, struct clv_subset *subset,
+/* The same, but the subset joins, and makes the group if that is due. */
+static inline unsigned clv_subset_group(struct clv_groups *groups, struct clv_subset *subset,
 					uint64_t start, uint64_t last)
 {
 	uint32_t hash = clv_index_hash(start, last);
-	unsigned place = clv_subset_find(index, subset, hash, start, last);
-	int n;
+	int n = clv_index_find(&groups->index, hash, start, last);
 
-	if (place != CLV_PLACE_FRONT)
-		return place;
-	if (clv_index_find(index, hash, start, last) == CLV_INDEX_NONE)
-		return clv_subset_notice(index, subset, hash, start, last);
-	n = clv_index_join(index, hash, start, last, false);
+	if (n == CLV_INDEX_NONE && clv_subset_notice(subset, hash) &&
+	    clv_groups_number(groups, subset, hash, start, last))
+		n = clv_index_find(&groups->index, hash, start, last);
 	if (n == CLV_INDEX_NONE)
 		return CLV_PLACE_FRONT;
-	subset->joined |= 1u << n;
-	return (unsigned)n + 1;
+	if (subset->joined & 1u << n)
+		return (unsigned)n + 1;
+	return clv_subset_join(&groups->index, subset, (unsigned)n, start, last);
 }
 
 /* The table at the head of this file. */
-static inline unsigned clv_subset_place(struct clv_range_index *index, struct clv_subset *subset,
+static inline unsigned clv_subset_place(struct clv_groups *groups, struct clv_subset *subset,
 					const struct cleave_interval *source, uint64_t start,
 					uint64_t last)
 {
-	unsigned group = clv_subset_group(index, subset, start, last);
+	unsigned group = clv_subset_group(groups, subset, start, last);
 	unsigned at;
 
 	if (!source || start < source->start)
@@ -274,28 +302,28 @@ static inline bool clv_subset_take(struct clv_subset *subset, unsigned place,
 }
 
 /* All but the short way. */
-static __attribute__((noinline)) void clv_subset_insert_slow(struct clv_range_index *index,
+static __attribute__((noinline)) void clv_subset_insert_slow(struct clv_groups *groups,
 							     struct clv_subset *subset,
 							     struct cleave_interval *member,
 							     struct cleave_interval *source)
 {
-	unsigned place = clv_subset_place(index, subset, source, member->start, member->last);
+	unsigned place = clv_subset_place(groups, subset, source, member->start, member->last);
 
 	clv_subset_put(subset, place, source, member);
 	clv_subset_occupy(subset, place);
 }
 
-static inline void clv_subset_insert(struct clv_range_index *index, struct clv_subset *subset,
+static inline void clv_subset_insert(struct clv_groups *groups, struct clv_subset *subset,
 				     struct cleave_interval *member,
 				     struct cleave_interval *source, uint64_t start, uint64_t last)
 {
-	unsigned place =
-		clv_subset_find(index, subset, clv_index_hash(start, last), start, last);
+	unsigned place = clv_subset_find(&groups->index, subset, clv_index_hash(start, last), start,
+					 last);
 
 	member->start = start;
 	member->last = last;
 	if (__builtin_expect(source || place == CLV_PLACE_FRONT, 0)) {
-		clv_subset_insert_slow(index, subset, member, source);
+		clv_subset_insert_slow(groups, subset, member, source);
 		return;
 	}
 	clv_chain_push(&subset->chain[place - 1], member, place);
@@ -324,11 +352,11 @@ static inline void clv_subset_remove(struct clv_subset *subset, struct cleave_in
 }
 
 /* A new place, as that of an insert without a source; `occupied` is never 0 meanwhile (C8). */
-static inline void clv_subset_change(struct clv_range_index *index, struct clv_subset *subset,
+static inline void clv_subset_change(struct clv_groups *groups, struct clv_subset *subset,
 				     struct cleave_interval *member, uint64_t start, uint64_t last)
 {
 	unsigned from = clv_place_of(member);
-	unsigned to = clv_subset_place(index, subset, NULL, start, last);
+	unsigned to = clv_subset_place(groups, subset, NULL, start, last);
 	bool vacant;
 
 	if (from == to && start == member->start) {
@@ -415,18 +443,129 @@ static inline const char *clv_subset_validate_place(const struct clv_range_index
 	return reason;
 }
 
-/* Adds the subset to `users` of what it has joined. Returns: NULL, or the reason. */
 static inline const char *clv_subset_validate(const struct clv_range_index *index,
-					      struct clv_subset *subset, unsigned number,
-					      uint32_t *users)
+					      struct clv_subset *subset, unsigned number)
 {
 	const char *reason = NULL;
 
 	for (unsigned place = 0; place < CLV_PLACES && !reason; place++)
 		reason = clv_subset_validate_place(index, subset, number, place);
-	for (unsigned n = 0; n < CLV_INDEX_RANGES; n++)
-		users[n] += subset->joined >> n & 1;
 	return reason;
 }
+
+/* ---- members of the vtable that are the same in both forms ---- */
+
+static inline size_t clv_groups_bytes(unsigned subsets)
+{
+	return sizeof(struct clv_groups) + subsets * sizeof(struct clv_subset *);
+}
+
+static inline void clv_groups_destroy(void *self)
+{
+	struct clv_groups *groups = self;
+
+	for (unsigned i = 0; i < groups->subsets && groups->subset[i]; i++)
+		cleave_free(groups->subset[i], sizeof(struct clv_subset));
+	cleave_free(groups, clv_groups_bytes(groups->subsets));
+}
+
+static const struct cleave_field clv_groups_fields[] = {
+	{ offsetof(struct clv_groups, index.bucket), "buckets" },
+	{ offsetof(struct clv_groups, index.range), "ranges" },
+	{ offsetof(struct clv_groups, index.busy), "busy" },
+	{ offsetof(struct clv_groups, subsets), "subsets" },
+	{ 0, NULL },
+};
+
+static const struct cleave_field clv_subset_fields[] = {
+	{ offsetof(struct clv_subset, front), "trees, occupied" },
+	{ offsetof(struct clv_subset, chain), "chains" },
+	{ offsetof(struct clv_subset, seen), "seen" },
+	{ 0, NULL },
+};
+
+static inline int clv_groups_create(void **self, const struct cleave_structure_config *config)
+{
+	size_t bytes = clv_groups_bytes(config->subsets);
+	struct clv_groups *groups = cleave_alloc(bytes, _Alignof(struct clv_groups), config->node);
+
+	if (!groups)
+		return -ENOMEM;
+	clv_name(groups, bytes, 0, "groups", -1, clv_groups_fields);
+	groups->subsets = config->subsets;
+	for (unsigned i = 0; i < config->subsets; i++) {
+		struct clv_subset *subset = cleave_alloc(
+			sizeof(*subset), _Alignof(struct clv_subset), config->node_of_subset[i]);
+
+		if (!subset) {
+			clv_groups_destroy(groups);
+			return -ENOMEM;
+		}
+		clv_name(subset, sizeof(*subset), 0, "subset", (int)i, clv_subset_fields);
+		subset->patience = CLV_SUBSET_PATIENCE;
+		for (unsigned n = 0; n < CLV_INDEX_RANGES; n++)
+			clv_chain_init(&subset->chain[n]);
+		groups->subset[i] = subset;
+	}
+	*self = groups;
+	return 0;
+}
+
+/* A change stays in its subset: nobody is overlooked by going from one that is yet to be read. */
+static inline bool clv_groups_empty(const void *self)
+{
+	const struct clv_groups *groups = self;
+
+	for (unsigned i = 0; i < groups->subsets; i++) {
+		if (!clv_subset_empty(groups->subset[i]))
+			return false;
+	}
+	return true;
+}
+
+static inline const char *clv_groups_validate(void *self)
+{
+	struct clv_groups *groups = self;
+	uint32_t joined = 0;
+
+	for (unsigned i = 0; i < groups->subsets; i++) {
+		const char *reason = clv_subset_validate(&groups->index, groups->subset[i], i);
+
+		if (reason)
+			return reason;
+		joined |= groups->subset[i]->joined;
+	}
+	return clv_index_validate(&groups->index, joined);
+}
+
+static inline size_t clv_groups_memory(const void *self)
+{
+	const struct clv_groups *groups = self;
+
+	return clv_groups_bytes(groups->subsets) + groups->subsets * sizeof(struct clv_subset);
+}
+
+static inline void clv_groups_bounds(const struct cleave_entry *entry, uint64_t *start,
+				     uint64_t *last)
+{
+	const struct cleave_interval *interval =
+		cleave_container_of(entry, struct cleave_interval, entry);
+
+	*start = interval->start;
+	*last = interval->last;
+}
+
+static const struct cleave_field clv_groups_entry_fields[] = {
+	{ offsetof(struct cleave_interval, entry.subset), "subset" },
+	{ offsetof(struct cleave_interval, entry.map_id), "map id" },
+	{ offsetof(struct cleave_interval, start), "start" },
+	{ offsetof(struct cleave_interval, last), "last" },
+	{ offsetof(struct cleave_interval, word[0]), "next; parent, colour" },
+	{ offsetof(struct cleave_interval, word[1]), "previous; child before" },
+	{ offsetof(struct cleave_interval, word[2]), "second behind; child behind" },
+	{ offsetof(struct cleave_interval, word[3]), "third behind; subtree last" },
+	{ offsetof(struct cleave_interval, word[4]), "fourth behind, tag" },
+	{ 0, NULL },
+};
 
 #endif
