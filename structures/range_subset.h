@@ -281,7 +281,7 @@ static inline void clv_subset_put(struct clv_subset *subset, unsigned place,
 			clv_chain_push(&subset->chain[place - 1], member, place);
 		return;
 	}
-	member->word[CLV_CHAIN_TAG] = place;
+	clv_chain_set_tag(member, place);
 	if (source && source->start == member->start)
 		clv_rb_insert_after(tree, &clv_subset_layout, clv_member_node(source), node,
 				    member->last);
@@ -564,7 +564,7 @@ static const struct cleave_field clv_groups_entry_fields[] = {
 	{ offsetof(struct cleave_interval, word[1]), "previous; child before" },
 	{ offsetof(struct cleave_interval, word[2]), "second behind; child behind" },
 	{ offsetof(struct cleave_interval, word[3]), "third behind; subtree last" },
-	{ offsetof(struct cleave_interval, word[4]), "fourth behind, tag" },
+	{ offsetof(struct cleave_interval, word[4]), "tag" },
 	{ 0, NULL },
 };
 
