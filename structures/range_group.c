@@ -21,7 +21,8 @@
  * stays joined while its list is empty, so that a range that comes and goes, as those do that an
  * execve passes through, does not come to the index's lock each time. When a range wants a group and
  * all numbers are taken, the subset leaves those that it has nobody in; a number is free when the
- * last has left. So at most 14 ranges have groups, and a number is kept by a subset that is idle.
+ * last has left. So at most 13 ranges have groups, and a number
+ * is kept by a subset that is idle.
  *
  * Readers: walks, under the locks of what they walk, shared, and of the index without any. Writers:
  * updates, under their subset's lock; the index's own spin bit is under all others and held for tens
@@ -35,7 +36,7 @@
  * grouped range is constant; of another it is the tree's, and one lookup that fails; a walk reads
  * one line a subset, and only groups that overlap.
  *
- * Lines, of a grouped range: insert: the entry, the subset's first and the chain's (two chains on
+ * Lines, of a grouped range: insert: the entry, the subset's first and the chain's (one chain on
  * the first line, four on each of three more), the member that was first; read alone and shared by all, two of
  * the index and one of pointers to subsets. Remove: the entry and its two neighbours in the chain.
  * Memory: 9 lines a map, 5 lines and a pointer a subset, nothing an interval.
@@ -78,16 +79,15 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 		uint64_t last, cleave_visit_fn *visit, void *arg)
 {
 	struct clv_groups *groups = self;
-	uint8_t number[CLV_INDEX_RANGES];
-	unsigned numbers = clv_index_overlapping(&groups->index, start, last, number);
+	struct clv_overlapping found;
 	int stop = 0;
 
 	(void)thread;
+	clv_index_overlapping(&groups->index, start, last, &found);
 	if (subset != CLEAVE_ALL_SUBSETS)
-		return clv_subset_walk(groups->subset[subset], number, numbers, start, last, visit,
-				       arg);
+		return clv_subset_walk(groups->subset[subset], &found, start, last, visit, arg);
 	for (unsigned i = 0; i < groups->subsets && !stop; i++)
-		stop = clv_subset_walk(groups->subset[i], number, numbers, start, last, visit, arg);
+		stop = clv_subset_walk(groups->subset[i], &found, start, last, visit, arg);
 	return stop;
 }
 

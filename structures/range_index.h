@@ -35,7 +35,7 @@
 #include <cleave/structure.h>
 
 enum {
-	CLV_INDEX_RANGES = 14,
+	CLV_INDEX_RANGES = 13,
 	CLV_INDEX_BUCKETS = 64,
 	CLV_INDEX_NONE = -1,
 };
@@ -49,6 +49,7 @@ struct clv_range_index {
 	struct clv_range range[CLV_INDEX_RANGES];
 	uint32_t taken;
 	uint32_t closing;
+	uint32_t given; /* how often; wraps */
 	_Alignas(64) uint32_t busy;
 };
 
@@ -100,15 +101,20 @@ static inline bool clv_range_follows(struct clv_range b, struct clv_range a)
 	return b.start > a.start || (b.start == a.start && b.last < a.last);
 }
 
+/* The ranges that overlap a walk's, in its order. */
+struct clv_overlapping {
+	unsigned count;
+	uint8_t number[CLV_INDEX_RANGES];
+	struct clv_range range[CLV_INDEX_RANGES]; /* [i]: of number[i] */
+};
+
 /*
- * The numbers of the ranges that overlap [start, last], in the order of a walk. Those that a subset
- * has members of are right if its lock is held; others may be anything, and nothing comes of them.
- * Returns: how many.
+ * Find them. Those that a subset has members of are right if its lock is held; of the others any may
+ * be missing or be about to be another, and nothing comes of them.
  */
-static inline unsigned clv_index_overlapping(const struct clv_range_index *index, uint64_t start,
-					     uint64_t last, uint8_t *number)
+static inline void clv_index_overlapping(const struct clv_range_index *index, uint64_t start,
+					 uint64_t last, struct clv_overlapping *found)
 {
-	struct clv_range found[CLV_INDEX_RANGES];
 	unsigned count = 0;
 
 	for (uint32_t taken = __atomic_load_n(&index->taken, __ATOMIC_RELAXED); taken;
@@ -119,16 +125,16 @@ static inline unsigned clv_index_overlapping(const struct clv_range_index *index
 
 		if (range.start > last || range.last < start)
 			continue;
-		/* Holds: found[0..count) are in order, and those from `at` on follow this one. */
-		for (; at && clv_range_follows(found[at - 1], range); at--) {
-			found[at] = found[at - 1];
-			number[at] = number[at - 1];
+		/* Holds: those before `count` are in order, and from `at` on follow this one. */
+		for (; at && clv_range_follows(found->range[at - 1], range); at--) {
+			found->range[at] = found->range[at - 1];
+			found->number[at] = found->number[at - 1];
 		}
-		found[at] = range;
-		number[at] = (uint8_t)n;
+		found->range[at] = range;
+		found->number[at] = (uint8_t)n;
 		count++;
 	}
-	return count;
+	found->count = count;
 }
 
 /*
@@ -194,6 +200,8 @@ static inline bool clv_index_give(struct clv_range_index *index, uint32_t hash, 
 	__atomic_store_n(&index->range[n].last, last, __ATOMIC_RELAXED);
 	/* Release: partner is clv_index_may_join. */
 	__atomic_store_n(&index->taken, taken | 1u << n, __ATOMIC_RELEASE);
+	/* Release: partner is look_again in range_group_free.c. */
+	__atomic_store_n(&index->given, index->given + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(bucket, *bucket << 8 | (n + 1), __ATOMIC_RELAXED);
 	return true;
 }

@@ -3,7 +3,7 @@
  * What range_group and range_group_free have in common: the object, the place that an interval gets
  * in its subset, and the order in which a walk comes to it. range_group.c has the drawing.
  *
- * A subset has 16 places, in the order of a walk:
+ * A subset has 15 places, in the order of a walk:
  *
  *   FRONT: a tree | the groups it has joined, in the order of clv_range_follows | BACK: a tree
  *
@@ -41,13 +41,17 @@ enum {
 
 _Static_assert((int)CLV_PLACES <= (int)CLV_CHAIN_TAGS, "a place is a tag");
 
+struct clv_cursor;
+
 struct clv_subset {
 	_Alignas(64) struct clv_rb_tree front;
 	struct clv_rb_tree back;
 	uint32_t occupied; /* set of places */
 	uint32_t joined;   /* set of the index's numbers */
 	uint32_t patience; /* how often a range must be seen before it gets a group */
-	uint32_t guard;	   /* range_group_free's */
+	uint32_t guard;	   /* range_group_free's, as the next */
+	struct clv_cursor *cursors;
+	uintptr_t unused;
 	struct clv_chain chain[CLV_INDEX_RANGES];
 	/*
 	 * How often ranges without a group were inserted of late: 24 bits of the hash and a count,
@@ -109,6 +113,14 @@ static inline unsigned clv_place_of(const struct cleave_interval *member)
 	return clv_chain_tag(member);
 }
 
+/* Release: for who reads bounds that are being changed, partner is bounds in range_group_free.c. */
+static inline void clv_member_set_bounds(struct cleave_interval *member, uint64_t start,
+					 uint64_t last)
+{
+	__atomic_store_n(&member->start, start, __ATOMIC_RELEASE);
+	__atomic_store_n(&member->last, last, __ATOMIC_RELEASE);
+}
+
 static inline bool clv_place_is_tree(unsigned place)
 {
 	return place == CLV_PLACE_FRONT || place == CLV_PLACE_BACK;
@@ -121,17 +133,17 @@ static inline struct clv_rb_tree *clv_place_tree(struct clv_subset *subset, unsi
 
 /* ---- occupied ---- */
 
-/*
- * Relaxed: who asks compares with 0 and follows nothing. Whoever knows that an insert has returned
- * knows it through something that orders the two, and coherence then forbids him an older value.
- */
+/* Release: for a place's number in the index, partner is pass_by in range_group_free.c. */
 static inline void clv_subset_set_occupied(struct clv_subset *subset, uint32_t occupied)
 {
 	if (occupied != subset->occupied)
-		__atomic_store_n(&subset->occupied, occupied, __ATOMIC_RELAXED);
+		__atomic_store_n(&subset->occupied, occupied, __ATOMIC_RELEASE);
 }
 
-/* Partner: clv_subset_set_occupied. */
+/*
+ * Relaxed: who asks follows nothing. Whoever knows that an insert has returned knows it through
+ * something that orders the two, and coherence then forbids him an older value.
+ */
 static inline bool clv_subset_empty(const struct clv_subset *subset)
 {
 	return !__atomic_load_n(&subset->occupied, __ATOMIC_RELAXED);
@@ -320,8 +332,7 @@ static inline void clv_subset_insert(struct clv_groups *groups, struct clv_subse
 	unsigned place = clv_subset_find(&groups->index, subset, clv_index_hash(start, last), start,
 					 last);
 
-	member->start = start;
-	member->last = last;
+	clv_member_set_bounds(member, start, last);
 	if (__builtin_expect(source || place == CLV_PLACE_FRONT, 0)) {
 		clv_subset_insert_slow(groups, subset, member, source);
 		return;
@@ -362,7 +373,7 @@ static inline void clv_subset_change(struct clv_groups *groups, struct clv_subse
 	if (from == to && start == member->start) {
 		uint64_t last_before = member->last;
 
-		member->last = last;
+		clv_member_set_bounds(member, start, last);
 		if (clv_place_is_tree(to))
 			clv_rb_change_last(&clv_subset_layout, clv_member_node(member), last_before,
 					   last);
@@ -370,8 +381,7 @@ static inline void clv_subset_change(struct clv_groups *groups, struct clv_subse
 	}
 	clv_subset_occupy(subset, to);
 	vacant = clv_subset_take(subset, from, member);
-	member->start = start;
-	member->last = last;
+	clv_member_set_bounds(member, start, last);
 	clv_subset_put(subset, to, NULL, member);
 	if (vacant && from != to)
 		clv_subset_vacate(subset, from);
@@ -379,18 +389,18 @@ static inline void clv_subset_change(struct clv_groups *groups, struct clv_subse
 
 /* ---- walk, validate ---- */
 
-/* `number`: the ranges of the index that overlap, in order. */
-static inline int clv_subset_walk(struct clv_subset *subset, const uint8_t *number, unsigned numbers,
-				  uint64_t start, uint64_t last, cleave_visit_fn *visit, void *arg)
+static inline int clv_subset_walk(const struct clv_subset *subset,
+				  const struct clv_overlapping *groups, uint64_t start,
+				  uint64_t last, cleave_visit_fn *visit, void *arg)
 {
 	uint32_t occupied = subset->occupied;
 	int stop = 0;
 
 	if (occupied & 1u << CLV_PLACE_FRONT)
 		stop = clv_rb_walk(&subset->front, &clv_subset_layout, start, last, visit, arg);
-	for (unsigned i = 0; i < numbers && !stop; i++) {
-		if (occupied & 2u << number[i])
-			stop = clv_chain_walk(&subset->chain[number[i]], visit, arg);
+	for (unsigned i = 0; i < groups->count && !stop; i++) {
+		if (occupied & 2u << groups->number[i])
+			stop = clv_chain_walk(&subset->chain[groups->number[i]], visit, arg);
 	}
 	if (!stop && occupied & 1u << CLV_PLACE_BACK)
 		stop = clv_rb_walk(&subset->back, &clv_subset_layout, start, last, visit, arg);

@@ -57,10 +57,7 @@ enum clv_rb_colour {
 	CLV_RB_BLACK = 1,
 };
 
-/*
- * No count of the entries is kept: it would be written by every update, while `root` changes
- * rarely, so that every update would fetch its line from the CPU that made the one before.
- */
+/* No count of the entries: every update would write it, and have to fetch its line from the last. */
 struct clv_rb_tree {
 	struct clv_rb_node *root;
 };
