@@ -10,8 +10,8 @@
  * A walk goes subset by subset. It takes the guard, finds the next interval behind its cursor, sets
  * the cursor on it, lets the guard go and visits. So the cursor stands on what is visited, and an
  * interval that is put behind it meanwhile is met: parents before children and sources before
- * copies (C1, C2) even if all that happens during the visit, which a walk that looked ahead would
- * miss. Who removes or changes an interval moves the cursors that stand on it to the one before
+ * copies (C1, C2) even if all that happens during the visit, which a walk that had gathered several
+ * would miss. Who removes or changes an interval moves the cursors that stand on it to the one before
  * (set_back); the order of all others stays. So what is there, unchanged, from the beginning to the
  * end is visited once (C5).
  *
