@@ -4,6 +4,7 @@
  * that validate finds each kind of damage. The vtable is called directly, without a map.
  */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "structures/range_subset.h"
@@ -266,4 +267,119 @@ Test(range_group, validate_finds_damage)
 		assert_sound(&b);
 		tear_down(&b);
 	}
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 3, OWN = 24, ROUNDS = 4000, HOT = 40 };
+
+struct worker {
+	struct cleave_map *map;
+	struct cleave_env *env;
+	pthread_t id;
+	unsigned index, wrong;
+	struct cleave_interval *own;
+	uint64_t start[OWN], last[OWN];
+	unsigned met[OWN];
+};
+
+static int meet(struct cleave_entry *entry, void *arg)
+{
+	struct worker *worker = arg;
+	struct cleave_interval *member = (struct cleave_interval *)entry;
+
+	if (member >= worker->own && member < worker->own + OWN)
+		worker->met[member - worker->own]++;
+	return 0;
+}
+
+/* What a worker owns does not change during its own walk, and is met once or not at all. */
+static void look(struct worker *worker, struct cleave_thread *thread, uint64_t page)
+{
+	memset(worker->met, 0, sizeof(worker->met));
+	worker->wrong += cleave_walk(worker->map, thread, page, page, 0, meet, worker) != 0;
+	for (unsigned i = 0; i < OWN; i++) {
+		bool wanted = worker->own[i].entry.map_id && worker->start[i] <= page &&
+			      worker->last[i] >= page;
+
+		worker->wrong += worker->met[i] != wanted;
+	}
+}
+
+/* Ranges that are hot for a while, a few at a time and of more than there are numbers for. */
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	uint64_t dice = worker->index + 1;
+	struct cleave_thread *thread;
+
+	if (cleave_thread_begin(&thread, worker->env, -1))
+		return NULL;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		dice = dice * 6364136223846793005u + 1442695040888963407u;
+		unsigned i = (dice >> 33) % OWN, from = (dice >> 41) % OWN;
+		uint64_t hot = (round / 200 * 7 + (dice >> 49) % 6) % HOT;
+		uint64_t start = hot * 3, last = start + 10 + hot % 4;
+		struct cleave_entry *entry = &worker->own[i].entry;
+		struct cleave_entry *source = &worker->own[from].entry;
+
+		if (entry->map_id && (dice >> 60) % 4) {
+			worker->wrong += cleave_remove(worker->map, thread, entry) != 0;
+			cleave_synchronize(worker->map, thread);
+		} else {
+			const struct cleave_op op = {
+				entry->map_id ? CLEAVE_CHANGE :
+				source->map_id ? CLEAVE_INSERT_NEAR : CLEAVE_INSERT,
+				entry, source, start, last,
+			};
+
+			worker->wrong += cleave_apply(worker->map, thread, &op, 1) != 0;
+			worker->start[i] = start;
+			worker->last[i] = last;
+		}
+		if (round % 8 == 0)
+			look(worker, thread, start + 5);
+	}
+	cleave_thread_end(thread);
+	return worker;
+}
+
+static void assert_works(const char *design)
+{
+	static struct worker workers[THREADS];
+	struct cleave_env *env;
+	struct cleave_map *map;
+	struct cleave_error error = { "" };
+
+	cr_assert_eq(cleave_env_open(&env, NULL, &error), 0, "%s", error.text);
+	cr_assert_eq(cleave_open(&map, env, design, &error), 0, "%s", error.text);
+	memset(workers, 0, sizeof(workers));
+	for (unsigned i = 0; i < THREADS; i++) {
+		workers[i].map = map;
+		workers[i].env = env;
+		workers[i].index = i;
+		workers[i].own = cleave_alloc(OWN * sizeof(*workers[i].own), 64, -1);
+		cr_assert_not_null(workers[i].own);
+		cr_assert_eq(pthread_create(&workers[i].id, NULL, work, &workers[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		void *done;
+
+		pthread_join(workers[i].id, &done);
+		cr_assert_not_null(done);
+		cr_assert_eq(workers[i].wrong, 0u, "%s: %u wrong", design, workers[i].wrong);
+	}
+	cr_assert_eq(cleave_validate(map, &error), 0, "%s", error.text);
+	cleave_close(map);
+	for (unsigned i = 0; i < THREADS; i++)
+		cleave_free(workers[i].own, OWN * sizeof(*workers[i].own));
+	cleave_env_close(env);
+}
+
+Test(range_group, groups_come_and_go_under_threads)
+{
+	assert_works("range_group@hash4/each:rwsem");
+	assert_works("range_group/one:rwsem");
+	assert_works("range_group_free@hash4/free");
+	assert_works("range_group_free/free");
 }
