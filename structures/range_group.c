@@ -21,7 +21,7 @@
  * stays joined while its list is empty, so that a range that comes and goes, as those do that an
  * execve passes through, does not come to the index's lock each time. When a range wants a group and
  * all numbers are taken, the subset leaves those that it has nobody in; a number is free when the
- * last has left. So at most 13 ranges have groups, and a number
+ * last has left. So at most 14 ranges have groups, and a number
  * is kept by a subset that is idle.
  *
  * Readers: walks, under the locks of what they walk, shared, and of the index without any. Writers:
@@ -36,7 +36,7 @@
  * grouped range is constant; of another it is the tree's, and one lookup that fails; a walk reads
  * one line a subset, and only groups that overlap.
  *
- * Lines, of a grouped range: insert: the entry, the subset's first and the chain's (one chain on
+ * Lines, of a grouped range: insert: the entry, the subset's first and the chain's (two chains on
  * the first line, four on each of three more), the member that was first; read alone and shared by all, two of
  * the index and one of pointers to subsets. Remove: the entry and its two neighbours in the chain.
  * Memory: 9 lines a map, 5 lines and a pointer a subset, nothing an interval.

@@ -35,7 +35,7 @@
 #include <cleave/structure.h>
 
 enum {
-	CLV_INDEX_RANGES = 13,
+	CLV_INDEX_RANGES = 14,
 	CLV_INDEX_BUCKETS = 64,
 	CLV_INDEX_NONE = -1,
 };

@@ -3,7 +3,7 @@
  * What range_group and range_group_free have in common: the object, the place that an interval gets
  * in its subset, and the order in which a walk comes to it. range_group.c has the drawing.
  *
- * A subset has 15 places, in the order of a walk:
+ * A subset has 16 places, in the order of a walk:
  *
  *   FRONT: a tree | the groups it has joined, in the order of clv_range_follows | BACK: a tree
  *
@@ -35,7 +35,7 @@ enum {
 	CLV_PLACE_BACK = CLV_INDEX_RANGES + 1,
 	CLV_PLACES,
 
-	CLV_SUBSET_SEEN = 16,
+	CLV_SUBSET_SEEN = 14,
 	CLV_SUBSET_PATIENCE = 4,
 };
 
@@ -45,21 +45,22 @@ struct clv_cursor;
 
 struct clv_subset {
 	_Alignas(64) struct clv_rb_tree front;
-	struct clv_rb_tree back;
 	uint32_t occupied; /* set of places */
 	uint32_t joined;   /* set of the index's numbers */
+	uint32_t guard;	   /* range_group_free's, as the cursors */
 	uint32_t patience; /* how often a range must be seen before it gets a group */
-	uint32_t guard;	   /* range_group_free's, as the next */
 	struct clv_cursor *cursors;
-	uintptr_t unused;
+	/* The first ones given, which are the likely ones, are on the line that all walks read. */
 	struct clv_chain chain[CLV_INDEX_RANGES];
 	/*
 	 * How often ranges without a group were inserted of late: 24 bits of the hash and a count,
 	 * which others that hash here wear down.
 	 */
 	_Alignas(64) uint32_t seen[CLV_SUBSET_SEEN];
+	struct clv_rb_tree back;
 };
 
+_Static_assert(offsetof(struct clv_subset, seen) == 4 * 64, "two chains on the first line");
 _Static_assert(sizeof(struct clv_subset) == 5 * 64, "five lines");
 
 /* A map's object. */
@@ -488,9 +489,12 @@ static const struct cleave_field clv_groups_fields[] = {
 };
 
 static const struct cleave_field clv_subset_fields[] = {
-	{ offsetof(struct clv_subset, front), "trees, occupied" },
-	{ offsetof(struct clv_subset, chain), "chains" },
-	{ offsetof(struct clv_subset, seen), "seen" },
+	{ offsetof(struct clv_subset, front), "front, occupied, joined" },
+	{ offsetof(struct clv_subset, guard), "guard" },
+	{ offsetof(struct clv_subset, patience), "patience, cursors" },
+	{ offsetof(struct clv_subset, chain), "chains 0, 1" },
+	{ offsetof(struct clv_subset, chain[2]), "chains" },
+	{ offsetof(struct clv_subset, seen), "seen, back" },
 	{ 0, NULL },
 };
 
