@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The node of maple_range and maple_rcu: 256 bytes on 4 cache lines, ten slots, and one word that
+ * says in which order they are.
+ *
+ *    line 0    | order | up    | start 0 .. 5                  |   a search reads lines 0 and 1
+ *    line 1    | start 6 .. 9          | last 0 .. 3           |   a walk also `last`
+ *    line 2    | last 4 .. 9                   | item 0 .. 1   |   and either one line of items
+ *    line 3    | item 2 .. 9                                   |
+ *
+ *    order:  level | 0 | fresh | top | count | place 9 ... place 1 place 0      4 bits each, level 8
+ *            place k < count: the slot that is k-th in order; the others: slots that are free
+ *
+ * An item is an entry in a leaf (level 0) and a node above; then `start` is the lower bound of what
+ * may be below it, and `last` the greatest last of all that is. `top` is a slot with the greatest
+ * last of the node, so that who removes another one knows without reading any `last` that no
+ * maximum falls. A free slot has the start UINT64_MAX, so that a search counts over all ten without
+ * asking which are taken, in any order and without a branch.
+ *
+ * Since no item ever moves within its node, others keep where it is: an entry in word[0], a node in
+ * `up`, each as node | slot. A removal needs no search and, mostly, two lines: the entry's own and
+ * line 0 of its leaf.
+ *
+ * After: the order word is that of Masstree's leaves (Mao, Kohler, Morris: Cache craftiness for fast
+ * multicore key-value storage, EuroSys 2012, 4.6.2); pivots apart from items, many slots and
+ * something worked out about each child beside its pivot are of Linux's maple tree (Howlett, Wilcox;
+ * Documentation/core-api/maple_tree.rst). Where it differs from the latter: ranges overlap and start
+ * alike; what is kept about a child is not its largest gap but its greatest last; an item has an
+ * owner's way back to it.
+ */
+#ifndef CLV_MAPLE_NODE_H
+#define CLV_MAPLE_NODE_H
+
+#include <errno.h>
+
+#include <cleave/structure.h>
+
+enum {
+	CLV_MAPLE_SLOTS = 10,
+	CLV_MAPLE_HALF = CLV_MAPLE_SLOTS / 2,
+
+	/* An inner node that is not the root keeps as many, so that height is O(log n): */
+	CLV_MAPLE_INNER_MIN = 4,
+	CLV_MAPLE_INNER_JOIN = 7, /* most that two inner nodes may come to, put together */
+
+	/* A leaf with so few looks for one beside it with which it comes to no more than: */
+	CLV_MAPLE_LEAF_LOW = 3,
+	CLV_MAPLE_LEAF_JOIN = 8,
+
+	/* Levels: 4^28 entries of 64 bytes are more than any address space holds. */
+	CLV_MAPLE_HEIGHT_MAX = 30,
+};
+
+struct clv_maple_node {
+	_Alignas(64) uint64_t order;
+	uintptr_t up; /* parent | slot in it; 0: the root */
+	uint64_t start[CLV_MAPLE_SLOTS];
+	uint64_t last[CLV_MAPLE_SLOTS];
+	void *item[CLV_MAPLE_SLOTS];
+};
+
+_Static_assert(sizeof(struct clv_maple_node) == 256, "four lines");
+
+/* ---- the order word ---- */
+
+#define CLV_MAPLE_PLACES 0xffffffffffull /* the ten places */
+#define CLV_MAPLE_ORDER_NEW 0x9876543210ull
+
+static inline unsigned clv_maple_count(uint64_t order)
+{
+	return (unsigned)(order >> 40) & 15;
+}
+
+static inline unsigned clv_maple_top(uint64_t order)
+{
+	return (unsigned)(order >> 44) & 15;
+}
+
+static inline unsigned clv_maple_level(uint64_t order)
+{
+	return (unsigned)(order >> 56);
+}
+
+static inline unsigned clv_maple_at(uint64_t order, unsigned place)
+{
+	return (unsigned)(order >> (4 * place)) & 15;
+}
+
+static inline uint64_t clv_maple_with_top(uint64_t order, unsigned slot)
+{
+	return (order & ~(15ull << 44)) | (uint64_t)slot << 44;
+}
+
+/* pre: `slot` is one of the ten. Cost: no loop. */
+static inline unsigned clv_maple_place_of(uint64_t order, unsigned slot)
+{
+	uint64_t differs = (order & CLV_MAPLE_PLACES) ^ slot * 0x1111111111ull;
+	/* Bit 3 of the lowest nibble that is 0, and perhaps of some above it, which do not matter. */
+	uint64_t zero = (differs - 0x1111111111ull) & ~differs & 0x8888888888ull;
+
+	return (unsigned)__builtin_ctzll(zero) / 4;
+}
+
+/* The first free slot becomes the one at `place`. pre: there is one. */
+static inline uint64_t clv_maple_order_put(uint64_t order, unsigned place)
+{
+	unsigned count = clv_maple_count(order);
+	uint64_t below = (1ull << (4 * place)) - 1;
+	uint64_t taken = (1ull << (4 * count)) - 1;
+	uint64_t rest = ~((taken << 4) | 15);
+
+	return ((order & rest) | (order & below) | (order & taken & ~below) << 4 |
+		(uint64_t)clv_maple_at(order, count) << (4 * place)) +
+	       (1ull << 40);
+}
+
+/* The slot at `place` becomes the first free one. */
+static inline uint64_t clv_maple_order_take(uint64_t order, unsigned place)
+{
+	unsigned count = clv_maple_count(order);
+	uint64_t below = (1ull << (4 * place)) - 1;
+	uint64_t taken = (1ull << (4 * count)) - 1;
+	uint64_t behind = taken & ~below & ~(15ull << (4 * place));
+
+	return ((order & ~taken) | (order & below) | (order & behind) >> 4 |
+		(uint64_t)clv_maple_at(order, place) << (4 * (count - 1))) -
+	       (1ull << 40);
+}
+
+/* ---- links ---- */
+
+/* Of an entry's word[0] and a node's `up`. */
+static inline struct clv_maple_node *clv_maple_link_node(uintptr_t link)
+{
+	return (struct clv_maple_node *)(link & ~(uintptr_t)63);
+}
+
+static inline unsigned clv_maple_link_slot(uintptr_t link)
+{
+	return link & 63;
+}
+
+/* Item `slot` of `node` learns where it is. */
+static inline void clv_maple_adopt(struct clv_maple_node *node, unsigned slot)
+{
+	uintptr_t link = (uintptr_t)node | slot;
+
+	if (clv_maple_level(node->order))
+		((struct clv_maple_node *)node->item[slot])->up = link;
+	else
+		((struct cleave_interval *)node->item[slot])->word[0] = link;
+}
+
+static inline struct cleave_interval *clv_maple_interval(const struct cleave_entry *entry)
+{
+	return cleave_container_of(entry, struct cleave_interval, entry);
+}
+
+/* ---- searching ---- */
+
+/* How many of the node's items start no later: the place of a new one, behind its equals. */
+static inline __attribute__((always_inline)) unsigned
+clv_maple_not_behind(const struct clv_maple_node *node, uint64_t start)
+{
+	unsigned passed = 0;
+	unsigned count = clv_maple_count(node->order);
+
+#pragma GCC unroll 10
+	for (unsigned i = 0; i < CLV_MAPLE_SLOTS; i++)
+		passed += node->start[i] <= start;
+	/* The free ones are among them if start is the greatest number there is. */
+	return passed < count ? passed : count;
+}
+
+/* The greatest last in the node: 0 of an empty one. */
+static inline uint64_t clv_maple_max(const struct clv_maple_node *node)
+{
+	return clv_maple_count(node->order) ? node->last[clv_maple_top(node->order)] : 0;
+}
+
+/* A slot with the greatest last; the earliest in order. pre: not empty. */
+static inline unsigned clv_maple_find_top(const struct clv_maple_node *node, uint64_t order)
+{
+	unsigned count = clv_maple_count(order);
+	unsigned top = clv_maple_at(order, 0);
+
+	for (unsigned place = 1; place < count; place++) {
+		unsigned slot = clv_maple_at(order, place);
+
+		if (node->last[slot] > node->last[top])
+			top = slot;
+	}
+	return top;
+}
+
+/* ---- spare nodes ---- */
+
+/*
+ * How many nodes may have to be made is known before an update, though not where: an inner node is
+ * split only after so many of its slots were filled one by one, and each of these pays a part. So
+ * an object owes CLV_MAPLE_OWED for each slot above the seventh, and keeps as many nodes spare; what
+ * an update needs beyond them is a constant. `maple_range.c` and `maple_rcu.c` work it out.
+ */
+static inline unsigned clv_maple_owes(unsigned count)
+{
+	return count > CLV_MAPLE_INNER_JOIN ? count - CLV_MAPLE_INNER_JOIN : 0;
+}
+
+/* ---- validate ---- */
+
+/* A node by itself, and the ways back to it. Returns: NULL, or the reason. */
+static inline const char *clv_maple_check_node(const struct clv_maple_node *node)
+{
+	uint64_t order = node->order;
+	unsigned count = clv_maple_count(order);
+	unsigned level = clv_maple_level(order);
+	unsigned seen = 0;
+
+	if (count > CLV_MAPLE_SLOTS)
+		return "maple: a node has more items than slots";
+	for (unsigned place = 0; place < CLV_MAPLE_SLOTS; place++)
+		seen |= 1u << clv_maple_at(order, place);
+	if (seen != (1u << CLV_MAPLE_SLOTS) - 1)
+		return "maple: a slot has no place, or two";
+	if (!count)
+		return "maple: a node is empty";
+	if (level && count < (node->up ? CLV_MAPLE_INNER_MIN : 2))
+		return "maple: an inner node has too few children";
+	for (unsigned place = count; place < CLV_MAPLE_SLOTS; place++) {
+		if (node->start[clv_maple_at(order, place)] != UINT64_MAX)
+			return "maple: a free slot has a start";
+	}
+	for (unsigned place = 0; place < count; place++) {
+		unsigned slot = clv_maple_at(order, place);
+		uintptr_t link = (uintptr_t)node | slot;
+
+		if (node->last[slot] > clv_maple_max(node))
+			return "maple: top is not a slot with the greatest last";
+		if (level) {
+			const struct clv_maple_node *child = node->item[slot];
+
+			if (child->up != link)
+				return "maple: a child's way up leads elsewhere";
+			if (clv_maple_level(child->order) != level - 1)
+				return "maple: a child is not on the level below";
+			if (node->last[slot] != clv_maple_max(child))
+				return "maple: a child's greatest last is not what its parent says";
+			if (level > 1 && child->start[clv_maple_at(child->order, 0)] != node->start[slot])
+				return "maple: an inner node's first bound is not its own";
+		} else {
+			const struct cleave_interval *interval = node->item[slot];
+
+			if (interval->word[0] != link)
+				return "maple: an entry's leaf or slot is another";
+			if (interval->start != node->start[slot] ||
+			    interval->last != node->last[slot])
+				return "maple: a leaf has other bounds than its entry";
+			if (interval->start > interval->last)
+				return "maple: an entry starts behind its last";
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Check all but the order of ties, of which nothing is recorded, and whether an entry is missing:
+ * none are counted. `nodes` and `owed`: how many there are, and clv_maple_owes of all inner ones.
+ */
+static inline const char *clv_maple_validate(const struct clv_maple_node *root, size_t *nodes,
+					     size_t *owed)
+{
+	struct {
+		const struct clv_maple_node *node;
+		unsigned place;
+	} way[CLV_MAPLE_HEIGHT_MAX];
+	unsigned depth = 0;
+	uint64_t start_before = 0; /* of bounds and starts, as they are met from left to right */
+
+	*nodes = *owed = 0;
+	if (!root)
+		return NULL;
+	if (root->up)
+		return "maple: the root has a parent";
+	if (clv_maple_level(root->order) >= CLV_MAPLE_HEIGHT_MAX)
+		return "maple: the root's level is too high";
+	if (clv_maple_level(root->order) && root->start[clv_maple_at(root->order, 0)] != 0)
+		return "maple: the root's first bound is not 0";
+	way[0].node = root;
+	way[0].place = 0;
+	/* Holds: what is left of the way was found right. Each turn moves on by one item. */
+	for (;;) {
+		const struct clv_maple_node *node = way[depth].node;
+		unsigned level = clv_maple_level(node->order);
+
+		if (!way[depth].place) {
+			const char *reason = clv_maple_check_node(node);
+
+			if (reason)
+				return reason;
+			++*nodes;
+			*owed += level ? clv_maple_owes(clv_maple_count(node->order)) : 0;
+		}
+		if (way[depth].place == clv_maple_count(node->order)) {
+			if (!depth--)
+				return NULL;
+			continue;
+		}
+
+		unsigned slot = clv_maple_at(node->order, way[depth].place++);
+
+		if (node->start[slot] < start_before)
+			return "maple: a start or bound is below one in front of it";
+		start_before = node->start[slot];
+		if (level) {
+			way[++depth].node = node->item[slot];
+			way[depth].place = 0;
+		}
+	}
+}
+
+#endif

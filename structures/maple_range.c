@@ -1,0 +1,830 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * A B-tree of intervals in the memory layout of Linux's maple tree: 256-byte nodes, pivots apart
+ * from pointers, the greatest `last` of each child in its parent. The node is maple_node.h's.
+ *
+ *                 root   [ 0        40         70       ]   lower bounds of what is below
+ *                        [ max 90   max 71     max 99   ]   greatest last below
+ *                           |         |          |
+ *              leaf [3 9 9 21]  [40 40 40 52]  [70 71 88]   starts and lasts; items: the entries
+ *                    |
+ *                  entry: start, last, word[0] = leaf | slot
+ *
+ * A full leaf is split where a new entry goes if that is behind its equals, else in the middle:
+ *
+ *     [40 40 40 40 | 52 60]  + 40   ->   [40 40 40 40 40]  [52 60]      and a full one of equals
+ *     [40 40 40 40 40 40  ]  + 40   ->   [40 40 40 40 40 40]  [40]      moves none
+ *
+ * so that the few distinct ranges of a shared library fill leaf after leaf, and leaves are full.
+ *
+ * Invariants (validate checks them):
+ *  - In order of the leaves, `start` does not descend; of equal starts, the one inserted later comes
+ *    later, but for a child of insert_after, which comes directly behind its parent.
+ *  - A pivot is not above any start behind it, nor below any in front of it. The first of an inner
+ *    node is the node's own in its parent; the root's is 0.
+ *  - In a parent, `last` is the child's greatest; `top` is a slot with the node's greatest.
+ *  - All leaves are on level 0, none is empty. Inner nodes have at least 4 children, the root 2.
+ *  - At least half as many nodes are spare as are owed (below).
+ *
+ * Readers and writers: a writer is alone; walkers share. Only `root` is also read by no lock holder
+ * (empty), so that it alone is written atomically.
+ *
+ * Reclamation: a node that was emptied is spare, or freed; no walker can be in it.
+ *
+ * Memory for updates: at most two nodes for an insert, from prepare. An insert makes one leaf at
+ * most. An inner node is split when it is full, so that each slot above its seventh can pay half a
+ * node (owes) and the split has three halves: one node, and half a one for the parent's new slot.
+ * Only a split of the root wants a half more. So 1 for the leaf, 1/2 for the slot in its parent
+ * and 1/2 for the root are enough, if half of what is owed is spare before and behind. No removal
+ * makes a node or raises what is owed: joined nodes have seven slots at most.
+ *
+ * Cost: insert a descent, of three lines a level, and four lines of the leaf. insert_after and remove need no
+ * descent; remove writes the entry's line and the leaf's first. On one insert in about eight a leaf
+ * is split, and the lines of the five entries that move are written. A walk that visits k entries
+ * costs O(log n + k) if they are neighbours, and never more than O((k + 1) log n); it reads no line
+ * of an entry that it does not visit, and none of those that it does.
+ * Memory: 256 bytes for 5 to 10 entries.
+ *
+ * After: Bayer, McCreight: Organization and maintenance of large ordered indices, Acta Informatica 1,
+ * 1972; the node's sources are in maple_node.h. Where it differs: leaves are joined late, when
+ * they have three entries or fewer and a neighbour has room, and never filled up from a neighbour
+ * (Johnson, Shasha: B-trees with inserts and deletes: why free-at-empty is better than
+ * merge-at-half, JCSS 47, 1993), since that would write the lines of entries; and every entry knows
+ * its leaf and slot.
+ */
+#include "maple_node.h"
+
+enum {
+	NODES_PER_INSERT = 2,
+	SPARES_MAX = 16, /* nodes kept beyond what is owed */
+	CACHES_MIN = 4,
+	CACHES_MAX = 16,
+};
+
+/*
+ * What prepare leaves: nodes, linked by `up`. Most are of the object's own, one for the threads
+ * that its place in the table falls to, and keep their nodes from update to update.
+ */
+struct reserve {
+	_Alignas(64) uint32_t busy; /* with a batch */
+	uint32_t count;
+	struct clv_maple_node *first;
+	uint32_t count_before; /* of the batch */
+	bool applied;	       /* the batch, and not abandoned */
+	bool own;	       /* made for one batch */
+};
+
+struct tree {
+	_Alignas(64) struct clv_maple_node *root;
+	int node;
+	unsigned caches; /* a power of 2 */
+
+	/* Written only when nodes come and go. */
+	_Alignas(64) struct clv_maple_node *spare; /* linked by `up` */
+	size_t spares;
+	size_t owed; /* half nodes: clv_maple_owes of all inner nodes */
+	size_t nodes; /* in the tree */
+
+	struct reserve cache[];
+};
+
+/* ---- nodes ---- */
+
+static struct clv_maple_node *parent_of(const struct clv_maple_node *node)
+{
+	return clv_maple_link_node(node->up);
+}
+
+static unsigned count_of(const struct clv_maple_node *node)
+{
+	return clv_maple_count(node->order);
+}
+
+static struct clv_maple_node *child_at(const struct clv_maple_node *node, unsigned place)
+{
+	return node->item[clv_maple_at(node->order, place)];
+}
+
+static unsigned place_in_parent(const struct clv_maple_node *node)
+{
+	return clv_maple_place_of(parent_of(node)->order, clv_maple_link_slot(node->up));
+}
+
+/* Pairs with empty: rb_tree.h's clv_rb_set_root says why relaxed is enough. */
+static void set_root(struct tree *tree, struct clv_maple_node *root)
+{
+	__atomic_store_n(&tree->root, root, __ATOMIC_RELAXED);
+	if (root)
+		root->up = 0;
+}
+
+/* An empty one. pre: there is one, spare or in the reserve. */
+static struct clv_maple_node *make_node(struct tree *tree, struct reserve *reserve, unsigned level)
+{
+	struct clv_maple_node *node;
+
+	if (tree->spare) {
+		node = tree->spare;
+		tree->spare = (struct clv_maple_node *)node->up;
+		tree->spares--;
+	} else {
+		node = reserve->first;
+		reserve->first = (struct clv_maple_node *)node->up;
+		reserve->count--;
+	}
+	tree->nodes++;
+	node->order = (uint64_t)level << 56 | CLV_MAPLE_ORDER_NEW;
+	for (unsigned slot = 0; slot < CLV_MAPLE_SLOTS; slot++)
+		node->start[slot] = UINT64_MAX;
+	return node;
+}
+
+static void drop_node(struct tree *tree, struct clv_maple_node *node)
+{
+	tree->nodes--;
+	if (2 * tree->spares >= tree->owed + 2 * SPARES_MAX) {
+		cleave_free(node, sizeof(*node));
+		return;
+	}
+	node->up = (uintptr_t)tree->spare;
+	tree->spare = node;
+	tree->spares++;
+}
+
+/* After nodes were split: what is owed becomes spare. */
+static void keep_owed(struct tree *tree, struct reserve *reserve)
+{
+	while (2 * tree->spares < tree->owed) {
+		struct clv_maple_node *node = reserve->first;
+
+		reserve->first = (struct clv_maple_node *)node->up;
+		reserve->count--;
+		node->up = (uintptr_t)tree->spare;
+		tree->spare = node;
+		tree->spares++;
+	}
+}
+
+/* `node`, an inner one, had `before` items. */
+static void count_owed(struct tree *tree, const struct clv_maple_node *node, unsigned before)
+{
+	tree->owed += clv_maple_owes(count_of(node));
+	tree->owed -= clv_maple_owes(before);
+}
+
+/* Put an item at a place. pre: there is room. Returns: did the greatest last grow? */
+static inline bool put(struct clv_maple_node *node, unsigned place, void *item, uint64_t start,
+		       uint64_t last)
+{
+	uint64_t order = node->order;
+	unsigned count = clv_maple_count(order);
+	unsigned slot = clv_maple_at(order, count);
+	bool grew = !count || last > node->last[clv_maple_top(order)];
+
+	node->start[slot] = start;
+	node->last[slot] = last;
+	node->item[slot] = item;
+	order = clv_maple_order_put(order, place);
+	node->order = grew ? clv_maple_with_top(order, slot) : order;
+	clv_maple_adopt(node, slot);
+	return grew;
+}
+
+/* Take the item at a place out. Returns: was its last the greatest, so that it may have fallen? */
+static inline bool take(struct clv_maple_node *node, unsigned place)
+{
+	uint64_t order = node->order;
+	unsigned slot = clv_maple_at(order, place);
+	bool was_top = slot == clv_maple_top(order);
+
+	node->start[slot] = UINT64_MAX;
+	order = clv_maple_order_take(order, place);
+	if (was_top && clv_maple_count(order))
+		order = clv_maple_with_top(order, clv_maple_find_top(node, order));
+	node->order = order;
+	return was_top;
+}
+
+/* ---- greatest lasts, upwards ---- */
+
+/* The node's has become `last`, which is more than it was. */
+static void raise_above(struct clv_maple_node *node, uint64_t last)
+{
+	/* Holds: all is right but `last` of the node in its parent, and what depends on that. */
+	while (node->up) {
+		struct clv_maple_node *parent = parent_of(node);
+		unsigned slot = clv_maple_link_slot(node->up);
+		unsigned top = clv_maple_top(parent->order);
+
+		parent->last[slot] = last;
+		if (slot != top) {
+			if (parent->last[top] >= last)
+				return;
+			parent->order = clv_maple_with_top(parent->order, slot);
+		}
+		node = parent;
+	}
+}
+
+/* The node's may have fallen. */
+static void lower_above(struct clv_maple_node *node)
+{
+	/* Holds: as in raise_above. */
+	while (node->up) {
+		struct clv_maple_node *parent = parent_of(node);
+		unsigned slot = clv_maple_link_slot(node->up);
+		uint64_t before = parent->last[slot];
+
+		parent->last[slot] = clv_maple_max(node);
+		if (parent->last[slot] == before || slot != clv_maple_top(parent->order))
+			return;
+		parent->order = clv_maple_with_top(parent->order,
+						   clv_maple_find_top(parent, parent->order));
+		if (clv_maple_max(parent) == before)
+			return;
+		node = parent;
+	}
+}
+
+/* ---- splitting ---- */
+
+/* Items from `place` on move to the end of `to`. */
+static void move_tail(struct clv_maple_node *from, unsigned place, struct clv_maple_node *to)
+{
+	uint64_t order = from->order;
+	unsigned count = clv_maple_count(order);
+
+	for (unsigned at = place; at < count; at++) {
+		unsigned slot = clv_maple_at(order, at);
+
+		put(to, count_of(to), from->item[slot], from->start[slot], from->last[slot]);
+		from->start[slot] = UINT64_MAX;
+	}
+	/* The places stay as they are: those behind the count are free. */
+	order -= (uint64_t)(count - place) << 40;
+	from->order = clv_maple_with_top(order, clv_maple_find_top(from, order));
+}
+
+/*
+ * Split a full node: what is behind `place`, which is not 0, goes to a new one with this lower bound.
+ * pre: its parent, if any, has room.
+ */
+static struct clv_maple_node *split(struct tree *tree, struct reserve *reserve,
+				    struct clv_maple_node *node, unsigned place, uint64_t pivot)
+{
+	unsigned level = clv_maple_level(node->order);
+	struct clv_maple_node *right = make_node(tree, reserve, level);
+	unsigned before = count_of(node);
+
+	move_tail(node, place, right);
+	if (level) {
+		count_owed(tree, node, before);
+		count_owed(tree, right, 0);
+	}
+	if (!node->up) {
+		struct clv_maple_node *root = make_node(tree, reserve, level + 1);
+
+		put(root, 0, node, 0, clv_maple_max(node));
+		put(root, 1, right, pivot, clv_maple_max(right));
+		__atomic_store_n(&tree->root, root, __ATOMIC_RELAXED);
+		root->up = 0;
+		return right;
+	}
+
+	struct clv_maple_node *parent = parent_of(node);
+	unsigned slot = clv_maple_link_slot(node->up);
+
+	before = count_of(parent);
+	parent->last[slot] = clv_maple_max(node);
+	put(parent, place_in_parent(node) + 1, right, pivot, clv_maple_max(right));
+	parent->order = clv_maple_with_top(parent->order,
+					   clv_maple_find_top(parent, parent->order));
+	count_owed(tree, parent, before);
+	return right;
+}
+
+/* Split `leaf` and, before it, those of its ancestors that are full and in the way. */
+static struct clv_maple_node *split_leaf(struct tree *tree, struct reserve *reserve,
+					 struct clv_maple_node *leaf, unsigned place, uint64_t pivot)
+{
+	/* Each turn splits one, the highest first, since the one below needs room in it. */
+	while (leaf->up && count_of(parent_of(leaf)) == CLV_MAPLE_SLOTS) {
+		struct clv_maple_node *full = parent_of(leaf);
+
+		while (full->up && count_of(parent_of(full)) == CLV_MAPLE_SLOTS)
+			full = parent_of(full);
+		split(tree, reserve, full, CLV_MAPLE_HALF,
+		      full->start[clv_maple_at(full->order, CLV_MAPLE_HALF)]);
+	}
+	return split(tree, reserve, leaf, place, pivot);
+}
+
+/* ---- joining ---- */
+
+/* All of `node` moves to `partner`, which is beside it, and `node` goes. */
+static void join(struct tree *tree, struct clv_maple_node *parent, struct clv_maple_node *node,
+		 unsigned place, struct clv_maple_node *partner, bool partner_is_left)
+{
+	unsigned slot = clv_maple_link_slot(node->up);
+	unsigned partner_slot = clv_maple_link_slot(partner->up);
+	unsigned count = count_of(node);
+	unsigned before = count_of(parent);
+
+	for (unsigned k = 0; k < count; k++) {
+		unsigned from = clv_maple_at(node->order, partner_is_left ? k : count - 1 - k);
+
+		put(partner, partner_is_left ? count_of(partner) : 0, node->item[from],
+		    node->start[from], node->last[from]);
+	}
+	if (!partner_is_left)
+		parent->start[partner_slot] = parent->start[slot];
+	parent->last[partner_slot] = clv_maple_max(partner);
+	take(parent, place);
+	count_owed(tree, parent, before);
+	drop_node(tree, node);
+}
+
+/* Inner nodes: `node` gets so many from `partner`, beside it, that they have about as many each. */
+static void balance(struct tree *tree, struct clv_maple_node *parent, struct clv_maple_node *node,
+		    struct clv_maple_node *partner, bool partner_is_left)
+{
+	unsigned node_before = count_of(node);
+	unsigned partner_before = count_of(partner);
+	struct clv_maple_node *right = partner_is_left ? node : partner;
+
+	while (count_of(node) + 1 < count_of(partner)) {
+		unsigned place = partner_is_left ? count_of(partner) - 1 : 0;
+		unsigned from = clv_maple_at(partner->order, place);
+
+		put(node, partner_is_left ? 0 : count_of(node), partner->item[from],
+		    partner->start[from], partner->last[from]);
+		take(partner, place);
+	}
+	count_owed(tree, node, node_before);
+	count_owed(tree, partner, partner_before);
+	parent->start[clv_maple_link_slot(right->up)] =
+		right->start[clv_maple_at(right->order, 0)];
+	parent->last[clv_maple_link_slot(node->up)] = clv_maple_max(node);
+	parent->last[clv_maple_link_slot(partner->up)] = clv_maple_max(partner);
+	parent->order = clv_maple_with_top(parent->order,
+					   clv_maple_find_top(parent, parent->order));
+}
+
+/* `node` lost an item and may have too few. An empty leaf is joined with any neighbour. */
+static void join_thin(struct tree *tree, struct clv_maple_node *node)
+{
+	/* Holds: all is right but, perhaps, that `node` has too few. */
+	for (;;) {
+		struct clv_maple_node *parent = parent_of(node);
+		unsigned level = clv_maple_level(node->order);
+		unsigned count = count_of(node);
+
+		if (!parent) {
+			if (level && count > 1)
+				return;
+			if (level)
+				set_root(tree, child_at(node, 0));
+			else if (!count)
+				set_root(tree, NULL);
+			else
+				return;
+			drop_node(tree, node);
+			return;
+		}
+		if (count > (level ? CLV_MAPLE_INNER_MIN - 1 : CLV_MAPLE_LEAF_LOW))
+			return;
+
+		unsigned join_max = level ? CLV_MAPLE_INNER_JOIN : CLV_MAPLE_LEAF_JOIN;
+		unsigned place = place_in_parent(node);
+		struct clv_maple_node *left = place ? child_at(parent, place - 1) : NULL;
+		struct clv_maple_node *right =
+			place + 1 < count_of(parent) ? child_at(parent, place + 1) : NULL;
+
+		if (left && (!count || count_of(left) + count <= join_max)) {
+			join(tree, parent, node, place, left, true);
+		} else if (right && (!count || count_of(right) + count <= join_max)) {
+			join(tree, parent, node, place, right, false);
+		} else {
+			if (level)
+				balance(tree, parent, node, left ? left : right, left);
+			return;
+		}
+		node = parent;
+	}
+}
+
+/* ---- updates ---- */
+
+/* The leaf where an entry that starts there belongs, behind its equals. pre: not empty. */
+static inline struct clv_maple_node *find_leaf(struct clv_maple_node *node, uint64_t start)
+{
+	while (clv_maple_level(node->order)) {
+		/* The first lower bound is no higher, so that one at least is passed. */
+		unsigned place = clv_maple_not_behind(node, start) - 1;
+
+		node = child_at(node, place);
+	}
+	return node;
+}
+
+/* A leaf that is full, and where to split it: then `leaf` and `place` are where there is room. */
+static __attribute__((noinline)) void make_room(struct tree *tree, struct reserve *reserve,
+						struct clv_maple_node **leaf, unsigned *place,
+						unsigned split_place, uint64_t start)
+{
+	uint64_t pivot = split_place < CLV_MAPLE_SLOTS
+				 ? (*leaf)->start[clv_maple_at((*leaf)->order, split_place)]
+				 : start;
+	struct clv_maple_node *right = split_leaf(tree, reserve, *leaf, split_place, pivot);
+
+	keep_owed(tree, reserve);
+	if (*place > split_place || split_place == CLV_MAPLE_SLOTS) {
+		*leaf = right;
+		*place -= split_place;
+	}
+}
+
+static void insert(void *self, struct cleave_update *update, struct cleave_entry *entry,
+		   struct cleave_entry *source, uint64_t start, uint64_t last)
+{
+	struct tree *tree = self;
+	struct reserve *reserve = update->reserve;
+	struct cleave_interval *interval = clv_maple_interval(entry);
+	struct clv_maple_node *leaf = tree->root;
+
+	reserve->applied = true;
+	/* It is in the tree already, and so in front if it does not start later (C2). */
+	(void)source;
+	interval->start = start;
+	interval->last = last;
+	if (!leaf) {
+		leaf = make_node(tree, reserve, 0);
+		put(leaf, 0, interval, start, last);
+		set_root(tree, leaf);
+		return;
+	}
+	leaf = find_leaf(leaf, start);
+
+	unsigned place = clv_maple_not_behind(leaf, start);
+
+	if (count_of(leaf) == CLV_MAPLE_SLOTS) {
+		bool equal = place && leaf->start[clv_maple_at(leaf->order, place - 1)] == start;
+
+		make_room(tree, reserve, &leaf, &place, equal ? place : CLV_MAPLE_HALF, start);
+	}
+	if (put(leaf, place, interval, start, last))
+		raise_above(leaf, last);
+}
+
+static void insert_after(void *self, struct cleave_update *update, struct cleave_entry *parent,
+			 struct cleave_entry *child, uint64_t start, uint64_t last)
+{
+	struct cleave_interval *interval = clv_maple_interval(child);
+	uintptr_t link = clv_maple_interval(parent)->word[0];
+	struct clv_maple_node *leaf = clv_maple_link_node(link);
+	unsigned place = clv_maple_place_of(leaf->order, clv_maple_link_slot(link)) + 1;
+	struct reserve *reserve = update->reserve;
+
+	reserve->applied = true;
+	interval->start = start;
+	interval->last = last;
+	if (count_of(leaf) == CLV_MAPLE_SLOTS)
+		make_room(self, reserve, &leaf, &place, CLV_MAPLE_HALF, start);
+	if (put(leaf, place, interval, start, last))
+		raise_above(leaf, last);
+}
+
+static void remove_entry(void *self, struct cleave_update *update, struct cleave_entry *entry)
+{
+	uintptr_t link = clv_maple_interval(entry)->word[0];
+	struct clv_maple_node *leaf = clv_maple_link_node(link);
+
+	(void)update;
+	if (take(leaf, clv_maple_place_of(leaf->order, clv_maple_link_slot(link))))
+		lower_above(leaf);
+	if (count_of(leaf) <= CLV_MAPLE_LEAF_LOW)
+		join_thin(self, leaf);
+}
+
+/*
+ * In place if `start` stays; and if the entry is the only one, since the tree would be seen without
+ * any while it is out, by those who ask unlocked (C8).
+ */
+static void change(void *self, struct cleave_update *update, struct cleave_entry *entry,
+		   uint64_t start, uint64_t last)
+{
+	struct cleave_interval *interval = clv_maple_interval(entry);
+	struct clv_maple_node *leaf = clv_maple_link_node(interval->word[0]);
+	unsigned slot = clv_maple_link_slot(interval->word[0]);
+
+	if (start != interval->start && (leaf->up || count_of(leaf) > 1)) {
+		remove_entry(self, update, entry);
+		insert(self, update, entry, NULL, start, last);
+		return;
+	}
+
+	uint64_t before = clv_maple_max(leaf);
+
+	interval->start = start;
+	interval->last = last;
+	leaf->start[slot] = start;
+	leaf->last[slot] = last;
+	leaf->order = clv_maple_with_top(leaf->order, clv_maple_find_top(leaf, leaf->order));
+	if (clv_maple_max(leaf) > before)
+		raise_above(leaf, last);
+	else
+		lower_above(leaf);
+}
+
+/* ---- walks ---- */
+
+/* Which slots are taken and meet the range, one bit each. */
+static inline __attribute__((always_inline)) unsigned
+meeting(const struct clv_maple_node *node, uint64_t start, uint64_t last)
+{
+	unsigned slots = 0;
+
+#pragma GCC unroll 10
+	for (unsigned i = 0; i < CLV_MAPLE_SLOTS; i++)
+		slots |= (unsigned)((node->start[i] <= last) & (node->last[i] >= start)) << i;
+	return slots;
+}
+
+/* Visit in order. The visitor may sleep: nothing changes meanwhile. */
+static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint64_t start,
+		uint64_t last, cleave_visit_fn *visit, void *arg)
+{
+	const struct tree *tree = self;
+	struct {
+		const struct clv_maple_node *node;
+		unsigned slots; /* still to be looked at */
+		unsigned place; /* of the next one */
+	} way[CLV_MAPLE_HEIGHT_MAX], *at = way;
+
+	(void)thread;
+	(void)subset;
+	if (!tree->root)
+		return 0;
+	at->node = tree->root;
+	at->slots = meeting(at->node, start, last);
+	at->place = 0;
+	for (;;) {
+		const struct clv_maple_node *node = at->node;
+
+		/* A free slot can be among them, if `last` is the greatest number: it has no place. */
+		if (!at->slots || at->place == count_of(node)) {
+			if (at == way)
+				return 0;
+			at--;
+			continue;
+		}
+
+		unsigned slot = clv_maple_at(node->order, at->place++);
+
+		if (!(at->slots >> slot & 1))
+			continue;
+		at->slots &= ~(1u << slot);
+		if (clv_maple_level(node->order)) {
+			at++;
+			at->node = node->item[slot];
+			at->slots = meeting(at->node, start, last);
+			at->place = 0;
+			continue;
+		}
+
+		struct cleave_interval *interval = node->item[slot];
+		int stop = visit(&interval->entry, arg);
+
+		if (stop)
+			return stop;
+	}
+}
+
+/* Pairs with set_root. */
+static bool empty(const void *self)
+{
+	const struct tree *tree = self;
+
+	return !__atomic_load_n(&tree->root, __ATOMIC_RELAXED);
+}
+
+/* ---- memory ---- */
+
+static void free_nodes(struct clv_maple_node *node)
+{
+	while (node) {
+		struct clv_maple_node *next = (struct clv_maple_node *)node->up;
+
+		cleave_free(node, sizeof(*node));
+		node = next;
+	}
+}
+
+/* Keep no more than `count` nodes. */
+static void trim(struct reserve *reserve, unsigned count)
+{
+	while (reserve->count > count) {
+		struct clv_maple_node *node = reserve->first;
+
+		reserve->first = (struct clv_maple_node *)node->up;
+		reserve->count--;
+		cleave_free(node, sizeof(*node));
+	}
+}
+
+static int fill(const struct tree *tree, struct reserve *reserve, size_t count)
+{
+	while (reserve->count < count) {
+		struct clv_maple_node *node =
+			cleave_alloc(sizeof(*node), _Alignof(struct clv_maple_node), tree->node);
+
+		if (!node)
+			return -ENOMEM;
+		node->up = (uintptr_t)reserve->first;
+		reserve->first = node;
+		reserve->count++;
+	}
+	return 0;
+}
+
+/* One of the table that no batch has, or a new one. */
+static struct reserve *take_reserve(struct tree *tree, const struct cleave_thread *thread)
+{
+	/* Handles are apart by a few lines at least; which bits differ is not known. */
+	uint64_t mixed = (uintptr_t)thread / 64 * 0x9e3779b97f4a7c15ull;
+	struct reserve *reserve = &tree->cache[(mixed >> 32) & (tree->caches - 1)];
+
+	/* Acquire: partner is the release in settle, for what is in it. */
+	if (!__atomic_load_n(&reserve->busy, __ATOMIC_RELAXED) &&
+	    !__atomic_exchange_n(&reserve->busy, 1, __ATOMIC_ACQUIRE))
+		return reserve;
+	reserve = cleave_alloc(sizeof(*reserve), _Alignof(struct reserve), tree->node);
+	if (reserve)
+		reserve->own = true;
+	return reserve;
+}
+
+static void settle(void *self, struct cleave_thread *thread, void *reserve)
+{
+	struct reserve *left = reserve;
+
+	(void)self;
+	(void)thread;
+	if (!left)
+		return;
+	if (left->own) {
+		trim(left, 0);
+		cleave_free(left, sizeof(*left));
+		return;
+	}
+	/* An abandoned batch leaves what it found. */
+	trim(left, left->applied && left->count_before < NODES_PER_INSERT ? NODES_PER_INSERT
+									   : left->count_before);
+	/* Release: partner is the exchange in take_reserve. */
+	__atomic_store_n(&left->busy, 0, __ATOMIC_RELEASE);
+}
+
+static int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
+		   unsigned count, void **reserve)
+{
+	struct tree *tree = self;
+	unsigned inserts = 0;
+
+	*reserve = NULL;
+	for (unsigned i = 0; i < count; i++)
+		inserts += ops[i].kind != CLEAVE_REMOVE;
+	if (!inserts)
+		return 0;
+
+	struct reserve *taken = take_reserve(tree, thread);
+
+	if (!taken)
+		return -ENOMEM;
+	taken->applied = false;
+	taken->count_before = taken->count;
+	if (fill(tree, taken, (size_t)inserts * NODES_PER_INSERT)) {
+		settle(self, thread, taken);
+		return -ENOMEM;
+	}
+	*reserve = taken;
+	return 0;
+}
+
+static size_t bytes_of(const struct tree *tree)
+{
+	return sizeof(*tree) + tree->caches * sizeof(struct reserve);
+}
+
+static int create(void **self, const struct cleave_structure_config *config)
+{
+	unsigned caches = CACHES_MIN;
+
+	while (caches < CACHES_MAX && caches * config->subsets < 2 * CACHES_MAX)
+		caches *= 2;
+
+	struct tree *tree = cleave_alloc(sizeof(*tree) + caches * sizeof(struct reserve),
+					 _Alignof(struct tree), config->node);
+
+	if (!tree)
+		return -ENOMEM;
+	tree->node = config->node;
+	tree->caches = caches;
+	*self = tree;
+	return 0;
+}
+
+static void destroy(void *self)
+{
+	struct tree *tree = self;
+	struct clv_maple_node *node = tree->root;
+
+	/* Holds: of `node` and those above, the places below the count are still to be freed. */
+	while (node) {
+		unsigned count = count_of(node);
+
+		if (clv_maple_level(node->order) && count) {
+			struct clv_maple_node *child = child_at(node, count - 1);
+
+			node->order -= 1ull << 40;
+			node = child;
+			continue;
+		}
+
+		struct clv_maple_node *parent = parent_of(node);
+
+		cleave_free(node, sizeof(*node));
+		node = parent;
+	}
+	free_nodes(tree->spare);
+	for (unsigned i = 0; i < tree->caches; i++)
+		free_nodes(tree->cache[i].first);
+	cleave_free(tree, bytes_of(tree));
+}
+
+static size_t memory(const void *self)
+{
+	const struct tree *tree = self;
+
+	return bytes_of(tree) + tree->nodes * sizeof(struct clv_maple_node);
+}
+
+/* ---- the rest of the vtable ---- */
+
+static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *last)
+{
+	*start = clv_maple_interval(entry)->start;
+	*last = clv_maple_interval(entry)->last;
+}
+
+static const char *validate(void *self)
+{
+	const struct tree *tree = self;
+	size_t nodes, owed;
+	const char *reason = clv_maple_validate(tree->root, &nodes, &owed);
+
+	if (reason)
+		return reason;
+	if (nodes != tree->nodes)
+		return "maple_range: there are more or fewer nodes than are counted";
+	if (owed != tree->owed)
+		return "maple_range: more or less is owed than is counted";
+	if (2 * tree->spares < owed)
+		return "maple_range: too few nodes are spare";
+	return NULL;
+}
+
+static const struct cleave_field entry_fields[] = {
+	{ offsetof(struct cleave_interval, entry.subset), "subset" },
+	{ offsetof(struct cleave_interval, entry.map_id), "map id" },
+	{ offsetof(struct cleave_interval, start), "start" },
+	{ offsetof(struct cleave_interval, last), "last" },
+	{ offsetof(struct cleave_interval, word[0]), "leaf, slot" },
+	{ offsetof(struct cleave_interval, word[1]), "unused" },
+	{ 0, NULL },
+};
+
+const struct cleave_structure cleave_maple_range = {
+	.name = "maple_range",
+	.summary = "B-tree of 256-byte nodes with pivots apart, after Linux's maple tree",
+	.source = "Bayer, McCreight 1972; Mao, Kohler, Morris 2012, 4.6.2; Linux maple_tree.rst",
+	.kind = CLEAVE_SEQUENTIAL,
+	.flags = CLEAVE_ORDERED,
+	.keeps = CLEAVE_KEEPS_ALL,
+	.entry_size_bytes = sizeof(struct cleave_interval),
+	.entry_align_bytes = _Alignof(struct cleave_interval),
+	.last_max = UINT64_MAX,
+	.bounds = bounds,
+	.create = create,
+	.destroy = destroy,
+	.prepare = prepare,
+	.settle = settle,
+	.insert = insert,
+	.insert_after = insert_after,
+	.remove = remove_entry,
+	.change = change,
+	.walk = walk,
+	.empty = empty,
+	.validate = validate,
+	.memory = memory,
+	.entry_fields = entry_fields,
+};
