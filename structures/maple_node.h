@@ -44,8 +44,8 @@ enum {
 	CLV_MAPLE_INNER_JOIN = 7, /* most that two inner nodes may come to, put together */
 
 	/* A leaf with so few looks for one beside it with which it comes to no more than: */
-	CLV_MAPLE_LEAF_LOW = 3,
-	CLV_MAPLE_LEAF_JOIN = 8,
+	CLV_MAPLE_LEAF_LOW = 4,
+	CLV_MAPLE_LEAF_JOIN = 9,
 
 	/* Levels: 4^28 entries of 64 bytes are more than any address space holds. */
 	CLV_MAPLE_HEIGHT_MAX = 30,
@@ -127,6 +127,16 @@ static inline uint64_t clv_maple_order_take(uint64_t order, unsigned place)
 	       (1ull << 40);
 }
 
+/* The slots that are taken, one bit each. */
+static inline unsigned clv_maple_taken(uint64_t order)
+{
+	unsigned slots = 0;
+
+	for (unsigned place = 0; place < clv_maple_count(order); place++)
+		slots |= 1u << clv_maple_at(order, place);
+	return slots;
+}
+
 /* ---- links ---- */
 
 /* Of an entry's word[0] and a node's `up`. */
@@ -162,12 +172,16 @@ static inline struct cleave_interval *clv_maple_interval(const struct cleave_ent
 static inline __attribute__((always_inline)) unsigned
 clv_maple_not_behind(const struct clv_maple_node *node, uint64_t start)
 {
-	unsigned passed = 0;
+	unsigned passed = 0, passed_high = 0;
 	unsigned count = clv_maple_count(node->order);
 
-#pragma GCC unroll 10
-	for (unsigned i = 0; i < CLV_MAPLE_SLOTS; i++)
+	/* Two sums, since each is a chain. */
+#pragma GCC unroll 5
+	for (unsigned i = 0; i < CLV_MAPLE_HALF; i++) {
 		passed += node->start[i] <= start;
+		passed_high += node->start[i + CLV_MAPLE_HALF] <= start;
+	}
+	passed += passed_high;
 	/* The free ones are among them if start is the greatest number there is. */
 	return passed < count ? passed : count;
 }

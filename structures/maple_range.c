@@ -538,16 +538,52 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 
 /* ---- walks ---- */
 
-/* Which slots are taken and meet the range, one bit each. */
-static inline __attribute__((always_inline)) unsigned
-meeting(const struct clv_maple_node *node, uint64_t start, uint64_t last)
-{
-	unsigned slots = 0;
+/* Of a walk: what is still to be done in a node. */
+struct step {
+	const struct clv_maple_node *node;
+	uint64_t order; /* from the next place on */
+	unsigned slots; /* that are to come and meet the range, one bit each */
+};
 
-#pragma GCC unroll 10
-	for (unsigned i = 0; i < CLV_MAPLE_SLOTS; i++)
-		slots |= (unsigned)((node->start[i] <= last) & (node->last[i] >= start)) << i;
-	return slots;
+static inline __attribute__((always_inline)) struct step
+step_into(const struct clv_maple_node *node, uint64_t start, uint64_t last)
+{
+	unsigned misses_low = 0, misses_high = 0, falls_low = 0, falls_high = 0;
+
+	/* Two bits strings of five each for both tests: one alone would be a longer chain. */
+#pragma GCC unroll 5
+	for (unsigned i = CLV_MAPLE_HALF; i-- > 0;) {
+		misses_low = 2 * misses_low + (last < node->start[i]);
+		misses_high = 2 * misses_high + (last < node->start[i + CLV_MAPLE_HALF]);
+		falls_low = 2 * falls_low + (node->last[i] < start);
+		falls_high = 2 * falls_high + (node->last[i + CLV_MAPLE_HALF] < start);
+	}
+
+	unsigned slots = ((misses_low | falls_low) | (misses_high | falls_high) << CLV_MAPLE_HALF) ^
+			 ((1u << CLV_MAPLE_SLOTS) - 1);
+
+	/* What a free one starts at is not above this. */
+	if (last == UINT64_MAX)
+		slots &= clv_maple_taken(node->order);
+	return (struct step){ .node = node, .order = node->order, .slots = slots };
+}
+
+/* The next item in order. pre: there is one. Without a loop if it is the only one. */
+static inline __attribute__((always_inline)) void *step_on(struct step *step)
+{
+	unsigned slot;
+
+	if (!(step->slots & (step->slots - 1))) {
+		slot = (unsigned)__builtin_ctz(step->slots);
+		step->slots = 0;
+		return step->node->item[slot];
+	}
+	do {
+		slot = step->order & 15;
+		step->order >>= 4;
+	} while (!(step->slots >> slot & 1));
+	step->slots &= ~(1u << slot);
+	return step->node->item[slot];
 }
 
 /* Visit in order. The visitor may sleep: nothing changes meanwhile. */
@@ -555,48 +591,37 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 		uint64_t last, cleave_visit_fn *visit, void *arg)
 {
 	const struct tree *tree = self;
-	struct {
-		const struct clv_maple_node *node;
-		unsigned slots; /* still to be looked at */
-		unsigned place; /* of the next one */
-	} way[CLV_MAPLE_HEIGHT_MAX], *at = way;
+	struct step way[CLV_MAPLE_HEIGHT_MAX], *at = way;
+	unsigned level;
 
 	(void)thread;
 	(void)subset;
 	if (!tree->root)
 		return 0;
-	at->node = tree->root;
-	at->slots = meeting(at->node, start, last);
-	at->place = 0;
+	level = clv_maple_level(tree->root->order);
+	*at = step_into(tree->root, start, last);
+	/* Holds: `at` is on `level`, and what is in front of the steps of the way was visited. */
 	for (;;) {
-		const struct clv_maple_node *node = at->node;
+		while (level && at->slots) {
+			const struct clv_maple_node *child = step_on(at);
 
-		/* A free slot can be among them, if `last` is the greatest number: it has no place. */
-		if (!at->slots || at->place == count_of(node)) {
+			*++at = step_into(child, start, last);
+			level--;
+		}
+		while (at->slots) {
+			struct cleave_interval *interval = step_on(at);
+			int stop = visit(&interval->entry, arg);
+
+			if (stop)
+				return stop;
+		}
+		/* Up, to where something is left. */
+		do {
 			if (at == way)
 				return 0;
 			at--;
-			continue;
-		}
-
-		unsigned slot = clv_maple_at(node->order, at->place++);
-
-		if (!(at->slots >> slot & 1))
-			continue;
-		at->slots &= ~(1u << slot);
-		if (clv_maple_level(node->order)) {
-			at++;
-			at->node = node->item[slot];
-			at->slots = meeting(at->node, start, last);
-			at->place = 0;
-			continue;
-		}
-
-		struct cleave_interval *interval = node->item[slot];
-		int stop = visit(&interval->entry, arg);
-
-		if (stop)
-			return stop;
+			level++;
+		} while (!at->slots);
 	}
 }
 
