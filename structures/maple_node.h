@@ -207,19 +207,6 @@ static inline unsigned clv_maple_find_top(const struct clv_maple_node *node, uin
 	return top;
 }
 
-/* ---- spare nodes ---- */
-
-/*
- * How many nodes may have to be made is known before an update, though not where: an inner node is
- * split only after so many of its slots were filled one by one, and each of these pays a part. So
- * an object owes CLV_MAPLE_OWED for each slot above the seventh, and keeps as many nodes spare; what
- * an update needs beyond them is a constant. `maple_range.c` and `maple_rcu.c` work it out.
- */
-static inline unsigned clv_maple_owes(unsigned count)
-{
-	return count > CLV_MAPLE_INNER_JOIN ? count - CLV_MAPLE_INNER_JOIN : 0;
-}
-
 /* ---- validate ---- */
 
 /* A node by itself, and the ways back to it. Returns: NULL, or the reason. */
@@ -278,10 +265,11 @@ static inline const char *clv_maple_check_node(const struct clv_maple_node *node
 
 /*
  * Check all but the order of ties, of which nothing is recorded, and whether an entry is missing:
- * none are counted. `nodes` and `owed`: how many there are, and clv_maple_owes of all inner ones.
+ * none are counted. `nodes` and `owed`: how many there are, and what `owes` says of all together.
  */
-static inline const char *clv_maple_validate(const struct clv_maple_node *root, size_t *nodes,
-					     size_t *owed)
+static inline __attribute__((always_inline)) const char *
+clv_maple_validate(const struct clv_maple_node *root, unsigned (*owes)(const struct clv_maple_node *),
+		   size_t *nodes, size_t *owed)
 {
 	struct {
 		const struct clv_maple_node *node;
@@ -312,7 +300,7 @@ static inline const char *clv_maple_validate(const struct clv_maple_node *root, 
 			if (reason)
 				return reason;
 			++*nodes;
-			*owed += level ? clv_maple_owes(clv_maple_count(node->order)) : 0;
+			*owed += owes(node);
 		}
 		if (way[depth].place == clv_maple_count(node->order)) {
 			if (!depth--)

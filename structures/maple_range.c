@@ -52,40 +52,19 @@
  * merge-at-half, JCSS 47, 1993), since that would write the lines of entries; and every entry knows
  * its leaf and slot.
  */
-#include "maple_node.h"
+#include "maple_spare.h"
 
 enum {
 	NODES_PER_INSERT = 2,
 	SPARES_MAX = 16, /* nodes kept beyond what is owed */
-	CACHES_MIN = 4,
-	CACHES_MAX = 16,
-};
-
-/*
- * What prepare leaves: nodes, linked by `up`. Most are of the object's own, one for the threads
- * that its place in the table falls to, and keep their nodes from update to update.
- */
-struct reserve {
-	_Alignas(64) uint32_t busy; /* with a batch */
-	uint32_t count;
-	struct clv_maple_node *first;
-	uint32_t count_before; /* of the batch */
-	bool applied;	       /* the batch, and not abandoned */
-	bool own;	       /* made for one batch */
 };
 
 struct tree {
 	_Alignas(64) struct clv_maple_node *root;
-	int node;
-	unsigned caches; /* a power of 2 */
 
 	/* Written only when nodes come and go. */
-	_Alignas(64) struct clv_maple_node *spare; /* linked by `up` */
-	size_t spares;
-	size_t owed; /* half nodes: clv_maple_owes of all inner nodes */
-	size_t nodes; /* in the tree */
-
-	struct reserve cache[];
+	_Alignas(64) struct clv_maple_store store;
+	struct clv_maple_reserve reserve[];
 };
 
 /* ---- nodes ---- */
@@ -118,58 +97,33 @@ static void set_root(struct tree *tree, struct clv_maple_node *root)
 		root->up = 0;
 }
 
-/* An empty one. pre: there is one, spare or in the reserve. */
-static struct clv_maple_node *make_node(struct tree *tree, struct reserve *reserve, unsigned level)
+static void drop_node(struct clv_maple_store *store, struct clv_maple_node *node)
 {
-	struct clv_maple_node *node;
-
-	if (tree->spare) {
-		node = tree->spare;
-		tree->spare = (struct clv_maple_node *)node->up;
-		tree->spares--;
-	} else {
-		node = reserve->first;
-		reserve->first = (struct clv_maple_node *)node->up;
-		reserve->count--;
-	}
-	tree->nodes++;
-	node->order = (uint64_t)level << 56 | CLV_MAPLE_ORDER_NEW;
-	for (unsigned slot = 0; slot < CLV_MAPLE_SLOTS; slot++)
-		node->start[slot] = UINT64_MAX;
-	return node;
-}
-
-static void drop_node(struct tree *tree, struct clv_maple_node *node)
-{
-	tree->nodes--;
-	if (2 * tree->spares >= tree->owed + 2 * SPARES_MAX) {
+	store->nodes--;
+	if (2 * store->spares >= store->owed + 2 * SPARES_MAX) {
 		cleave_free(node, sizeof(*node));
 		return;
 	}
-	node->up = (uintptr_t)tree->spare;
-	tree->spare = node;
-	tree->spares++;
+	clv_maple_push(&store->spare, node);
+	store->spares++;
 }
 
-/* After nodes were split: what is owed becomes spare. */
-static void keep_owed(struct tree *tree, struct reserve *reserve)
+/* In half nodes: see the head. */
+static unsigned owes(unsigned count)
 {
-	while (2 * tree->spares < tree->owed) {
-		struct clv_maple_node *node = reserve->first;
+	return count > CLV_MAPLE_INNER_JOIN ? count - CLV_MAPLE_INNER_JOIN : 0;
+}
 
-		reserve->first = (struct clv_maple_node *)node->up;
-		reserve->count--;
-		node->up = (uintptr_t)tree->spare;
-		tree->spare = node;
-		tree->spares++;
-	}
+static unsigned node_owes(const struct clv_maple_node *node)
+{
+	return clv_maple_level(node->order) ? owes(count_of(node)) : 0;
 }
 
 /* `node`, an inner one, had `before` items. */
 static void count_owed(struct tree *tree, const struct clv_maple_node *node, unsigned before)
 {
-	tree->owed += clv_maple_owes(count_of(node));
-	tree->owed -= clv_maple_owes(before);
+	tree->store.owed += owes(count_of(node));
+	tree->store.owed -= owes(before);
 }
 
 /* Put an item at a place. pre: there is room. Returns: did the greatest last grow? */
@@ -269,11 +223,11 @@ static void move_tail(struct clv_maple_node *from, unsigned place, struct clv_ma
  * Split a full node: what is behind `place`, which is not 0, goes to a new one with this lower bound.
  * pre: its parent, if any, has room.
  */
-static struct clv_maple_node *split(struct tree *tree, struct reserve *reserve,
+static struct clv_maple_node *split(struct tree *tree, struct clv_maple_reserve *reserve,
 				    struct clv_maple_node *node, unsigned place, uint64_t pivot)
 {
 	unsigned level = clv_maple_level(node->order);
-	struct clv_maple_node *right = make_node(tree, reserve, level);
+	struct clv_maple_node *right = clv_maple_make(&tree->store, reserve, level);
 	unsigned before = count_of(node);
 
 	move_tail(node, place, right);
@@ -282,7 +236,7 @@ static struct clv_maple_node *split(struct tree *tree, struct reserve *reserve,
 		count_owed(tree, right, 0);
 	}
 	if (!node->up) {
-		struct clv_maple_node *root = make_node(tree, reserve, level + 1);
+		struct clv_maple_node *root = clv_maple_make(&tree->store, reserve, level + 1);
 
 		put(root, 0, node, 0, clv_maple_max(node));
 		put(root, 1, right, pivot, clv_maple_max(right));
@@ -304,7 +258,7 @@ static struct clv_maple_node *split(struct tree *tree, struct reserve *reserve,
 }
 
 /* Split `leaf` and, before it, those of its ancestors that are full and in the way. */
-static struct clv_maple_node *split_leaf(struct tree *tree, struct reserve *reserve,
+static struct clv_maple_node *split_leaf(struct tree *tree, struct clv_maple_reserve *reserve,
 					 struct clv_maple_node *leaf, unsigned place, uint64_t pivot)
 {
 	/* Each turn splits one, the highest first, since the one below needs room in it. */
@@ -341,7 +295,7 @@ static void join(struct tree *tree, struct clv_maple_node *parent, struct clv_ma
 	parent->last[partner_slot] = clv_maple_max(partner);
 	take(parent, place);
 	count_owed(tree, parent, before);
-	drop_node(tree, node);
+	drop_node(&tree->store, node);
 }
 
 /* Inner nodes: `node` gets so many from `partner`, beside it, that they have about as many each. */
@@ -388,7 +342,7 @@ static void join_thin(struct tree *tree, struct clv_maple_node *node)
 				set_root(tree, NULL);
 			else
 				return;
-			drop_node(tree, node);
+			drop_node(&tree->store, node);
 			return;
 		}
 		if (count > (level ? CLV_MAPLE_INNER_MIN - 1 : CLV_MAPLE_LEAF_LOW))
@@ -428,7 +382,7 @@ static inline struct clv_maple_node *find_leaf(struct clv_maple_node *node, uint
 }
 
 /* A leaf that is full, and where to split it: then `leaf` and `place` are where there is room. */
-static __attribute__((noinline)) void make_room(struct tree *tree, struct reserve *reserve,
+static __attribute__((noinline)) void make_room(struct tree *tree, struct clv_maple_reserve *reserve,
 						struct clv_maple_node **leaf, unsigned *place,
 						unsigned split_place, uint64_t start)
 {
@@ -437,7 +391,7 @@ static __attribute__((noinline)) void make_room(struct tree *tree, struct reserv
 				 : start;
 	struct clv_maple_node *right = split_leaf(tree, reserve, *leaf, split_place, pivot);
 
-	keep_owed(tree, reserve);
+	clv_maple_keep_owed(&tree->store, reserve);
 	if (*place > split_place || split_place == CLV_MAPLE_SLOTS) {
 		*leaf = right;
 		*place -= split_place;
@@ -448,7 +402,7 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 		   struct cleave_entry *source, uint64_t start, uint64_t last)
 {
 	struct tree *tree = self;
-	struct reserve *reserve = update->reserve;
+	struct clv_maple_reserve *reserve = update->reserve;
 	struct cleave_interval *interval = clv_maple_interval(entry);
 	struct clv_maple_node *leaf = tree->root;
 
@@ -458,7 +412,7 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 	interval->start = start;
 	interval->last = last;
 	if (!leaf) {
-		leaf = make_node(tree, reserve, 0);
+		leaf = clv_maple_make(&tree->store, reserve, 0);
 		put(leaf, 0, interval, start, last);
 		set_root(tree, leaf);
 		return;
@@ -483,7 +437,7 @@ static void insert_after(void *self, struct cleave_update *update, struct cleave
 	uintptr_t link = clv_maple_interval(parent)->word[0];
 	struct clv_maple_node *leaf = clv_maple_link_node(link);
 	unsigned place = clv_maple_place_of(leaf->order, clv_maple_link_slot(link)) + 1;
-	struct reserve *reserve = update->reserve;
+	struct clv_maple_reserve *reserve = update->reserve;
 
 	reserve->applied = true;
 	interval->start = start;
@@ -635,125 +589,42 @@ static bool empty(const void *self)
 
 /* ---- memory ---- */
 
-static void free_nodes(struct clv_maple_node *node)
-{
-	while (node) {
-		struct clv_maple_node *next = (struct clv_maple_node *)node->up;
-
-		cleave_free(node, sizeof(*node));
-		node = next;
-	}
-}
-
-/* Keep no more than `count` nodes. */
-static void trim(struct reserve *reserve, unsigned count)
-{
-	while (reserve->count > count) {
-		struct clv_maple_node *node = reserve->first;
-
-		reserve->first = (struct clv_maple_node *)node->up;
-		reserve->count--;
-		cleave_free(node, sizeof(*node));
-	}
-}
-
-static int fill(const struct tree *tree, struct reserve *reserve, size_t count)
-{
-	while (reserve->count < count) {
-		struct clv_maple_node *node =
-			cleave_alloc(sizeof(*node), _Alignof(struct clv_maple_node), tree->node);
-
-		if (!node)
-			return -ENOMEM;
-		node->up = (uintptr_t)reserve->first;
-		reserve->first = node;
-		reserve->count++;
-	}
-	return 0;
-}
-
-/* One of the table that no batch has, or a new one. */
-static struct reserve *take_reserve(struct tree *tree, const struct cleave_thread *thread)
-{
-	/* Handles are apart by a few lines at least; which bits differ is not known. */
-	uint64_t mixed = (uintptr_t)thread / 64 * 0x9e3779b97f4a7c15ull;
-	struct reserve *reserve = &tree->cache[(mixed >> 32) & (tree->caches - 1)];
-
-	/* Acquire: partner is the release in settle, for what is in it. */
-	if (!__atomic_load_n(&reserve->busy, __ATOMIC_RELAXED) &&
-	    !__atomic_exchange_n(&reserve->busy, 1, __ATOMIC_ACQUIRE))
-		return reserve;
-	reserve = cleave_alloc(sizeof(*reserve), _Alignof(struct reserve), tree->node);
-	if (reserve)
-		reserve->own = true;
-	return reserve;
-}
-
 static void settle(void *self, struct cleave_thread *thread, void *reserve)
 {
-	struct reserve *left = reserve;
-
 	(void)self;
 	(void)thread;
-	if (!left)
-		return;
-	if (left->own) {
-		trim(left, 0);
-		cleave_free(left, sizeof(*left));
-		return;
-	}
-	/* An abandoned batch leaves what it found. */
-	trim(left, left->applied && left->count_before < NODES_PER_INSERT ? NODES_PER_INSERT
-									   : left->count_before);
-	/* Release: partner is the exchange in take_reserve. */
-	__atomic_store_n(&left->busy, 0, __ATOMIC_RELEASE);
+	if (reserve)
+		clv_maple_settle(reserve, NODES_PER_INSERT);
 }
 
 static int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
 		   unsigned count, void **reserve)
 {
 	struct tree *tree = self;
-	unsigned inserts = 0;
+	unsigned nodes = 0;
 
-	*reserve = NULL;
 	for (unsigned i = 0; i < count; i++)
-		inserts += ops[i].kind != CLEAVE_REMOVE;
-	if (!inserts)
-		return 0;
-
-	struct reserve *taken = take_reserve(tree, thread);
-
-	if (!taken)
-		return -ENOMEM;
-	taken->applied = false;
-	taken->count_before = taken->count;
-	if (fill(tree, taken, (size_t)inserts * NODES_PER_INSERT)) {
-		settle(self, thread, taken);
-		return -ENOMEM;
-	}
-	*reserve = taken;
-	return 0;
+		nodes += ops[i].kind == CLEAVE_REMOVE ? 0 : NODES_PER_INSERT;
+	*reserve = nodes ? clv_maple_prepare(&tree->store, thread, nodes) : NULL;
+	return nodes && !*reserve ? -ENOMEM : 0;
 }
 
-static size_t bytes_of(const struct tree *tree)
+static size_t bytes_of(unsigned reserves)
 {
-	return sizeof(*tree) + tree->caches * sizeof(struct reserve);
+	return sizeof(struct tree) + reserves * sizeof(struct clv_maple_reserve);
 }
 
 static int create(void **self, const struct cleave_structure_config *config)
 {
-	unsigned caches = CACHES_MIN;
-
-	while (caches < CACHES_MAX && caches * config->subsets < 2 * CACHES_MAX)
-		caches *= 2;
-
-	struct tree *tree = cleave_alloc(sizeof(*tree) + caches * sizeof(struct reserve),
-					 _Alignof(struct tree), config->node);
+	unsigned reserves = clv_maple_reserves(config);
+	struct tree *tree =
+		cleave_alloc(bytes_of(reserves), _Alignof(struct tree), config->node);
 
 	if (!tree)
 		return -ENOMEM;
-	tree->node = config->node;
-	tree->caches = caches;
+	tree->store.numa_node = config->node;
+	tree->store.reserves = reserves;
+	tree->store.reserve = tree->reserve;
 	*self = tree;
 	return 0;
 }
@@ -761,36 +632,16 @@ static int create(void **self, const struct cleave_structure_config *config)
 static void destroy(void *self)
 {
 	struct tree *tree = self;
-	struct clv_maple_node *node = tree->root;
 
-	/* Holds: of `node` and those above, the places below the count are still to be freed. */
-	while (node) {
-		unsigned count = count_of(node);
-
-		if (clv_maple_level(node->order) && count) {
-			struct clv_maple_node *child = child_at(node, count - 1);
-
-			node->order -= 1ull << 40;
-			node = child;
-			continue;
-		}
-
-		struct clv_maple_node *parent = parent_of(node);
-
-		cleave_free(node, sizeof(*node));
-		node = parent;
-	}
-	free_nodes(tree->spare);
-	for (unsigned i = 0; i < tree->caches; i++)
-		free_nodes(tree->cache[i].first);
-	cleave_free(tree, bytes_of(tree));
+	clv_maple_destroy(&tree->store, tree->root);
+	cleave_free(tree, bytes_of(tree->store.reserves));
 }
 
 static size_t memory(const void *self)
 {
 	const struct tree *tree = self;
 
-	return bytes_of(tree) + tree->nodes * sizeof(struct clv_maple_node);
+	return bytes_of(tree->store.reserves) + tree->store.nodes * sizeof(struct clv_maple_node);
 }
 
 /* ---- the rest of the vtable ---- */
@@ -805,15 +656,15 @@ static const char *validate(void *self)
 {
 	const struct tree *tree = self;
 	size_t nodes, owed;
-	const char *reason = clv_maple_validate(tree->root, &nodes, &owed);
+	const char *reason = clv_maple_validate(tree->root, node_owes, &nodes, &owed);
 
 	if (reason)
 		return reason;
-	if (nodes != tree->nodes)
+	if (nodes != tree->store.nodes)
 		return "maple_range: there are more or fewer nodes than are counted";
-	if (owed != tree->owed)
+	if (owed != tree->store.owed)
 		return "maple_range: more or less is owed than is counted";
-	if (2 * tree->spares < owed)
+	if (2 * tree->store.spares < owed)
 		return "maple_range: too few nodes are spare";
 	return NULL;
 }
