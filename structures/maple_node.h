@@ -264,11 +264,15 @@ static inline const char *clv_maple_check_node(const struct clv_maple_node *node
 }
 
 /*
- * Check all but the order of ties, of which nothing is recorded, and whether an entry is missing:
- * none are counted. `nodes` and `owed`: how many there are, and what `owes` says of all together.
+ * Check all but whether an entry is missing: none are counted. `nodes` and `owed`: how many there
+ * are, and what `owes` says of all together. `in_turn` (or NULL: nothing is recorded of ties): may
+ * these two follow each other, though they start alike?
  */
 static inline __attribute__((always_inline)) const char *
-clv_maple_validate(const struct clv_maple_node *root, unsigned (*owes)(const struct clv_maple_node *),
+clv_maple_validate(const struct clv_maple_node *root,
+		   unsigned (*owes)(const struct clv_maple_node *node),
+		   bool (*in_turn)(const struct cleave_interval *interval,
+				   const struct cleave_interval *next),
 		   size_t *nodes, size_t *owed)
 {
 	struct {
@@ -277,6 +281,7 @@ clv_maple_validate(const struct clv_maple_node *root, unsigned (*owes)(const str
 	} way[CLV_MAPLE_HEIGHT_MAX];
 	unsigned depth = 0;
 	uint64_t start_before = 0; /* of bounds and starts, as they are met from left to right */
+	const struct cleave_interval *before = NULL;
 
 	*nodes = *owed = 0;
 	if (!root)
@@ -316,7 +321,12 @@ clv_maple_validate(const struct clv_maple_node *root, unsigned (*owes)(const str
 		if (level) {
 			way[++depth].node = node->item[slot];
 			way[depth].place = 0;
+			continue;
 		}
+		if (in_turn && before && before->start == node->start[slot] &&
+		    !in_turn(before, node->item[slot]))
+			return "maple: an entry has not its turn behind its equals";
+		before = node->item[slot];
 	}
 }
 

@@ -52,19 +52,11 @@
  * merge-at-half, JCSS 47, 1993), since that would write the lines of entries; and every entry knows
  * its leaf and slot.
  */
-#include "maple_spare.h"
+#include "maple_tree.h"
 
 enum {
 	NODES_PER_INSERT = 2,
 	SPARES_MAX = 16, /* nodes kept beyond what is owed */
-};
-
-struct tree {
-	_Alignas(64) struct clv_maple_node *root;
-
-	/* Written only when nodes come and go. */
-	_Alignas(64) struct clv_maple_store store;
-	struct clv_maple_reserve reserve[];
 };
 
 /* ---- nodes ---- */
@@ -89,23 +81,23 @@ static unsigned place_in_parent(const struct clv_maple_node *node)
 	return clv_maple_place_of(parent_of(node)->order, clv_maple_link_slot(node->up));
 }
 
-/* Pairs with empty: rb_tree.h's clv_rb_set_root says why relaxed is enough. */
-static void set_root(struct tree *tree, struct clv_maple_node *root)
+/* Pairs with clv_maple_empty: rb_tree.h's clv_rb_set_root says why relaxed is enough. */
+static void set_root(struct clv_maple_tree *tree, struct clv_maple_node *root)
 {
 	__atomic_store_n(&tree->root, root, __ATOMIC_RELAXED);
 	if (root)
 		root->up = 0;
 }
 
-static void drop_node(struct clv_maple_store *store, struct clv_maple_node *node)
+static void drop_node(struct clv_maple_tree *tree, struct clv_maple_node *node)
 {
-	store->nodes--;
-	if (2 * store->spares >= store->owed + 2 * SPARES_MAX) {
+	tree->nodes--;
+	if (2 * tree->spares >= tree->owed + 2 * SPARES_MAX) {
 		cleave_free(node, sizeof(*node));
 		return;
 	}
-	clv_maple_push(&store->spare, node);
-	store->spares++;
+	clv_maple_push(&tree->spare, node);
+	tree->spares++;
 }
 
 /* In half nodes: see the head. */
@@ -120,10 +112,10 @@ static unsigned node_owes(const struct clv_maple_node *node)
 }
 
 /* `node`, an inner one, had `before` items. */
-static void count_owed(struct tree *tree, const struct clv_maple_node *node, unsigned before)
+static void count_owed(struct clv_maple_tree *tree, const struct clv_maple_node *node, unsigned before)
 {
-	tree->store.owed += owes(count_of(node));
-	tree->store.owed -= owes(before);
+	tree->owed += owes(count_of(node));
+	tree->owed -= owes(before);
 }
 
 /* Put an item at a place. pre: there is room. Returns: did the greatest last grow? */
@@ -223,11 +215,11 @@ static void move_tail(struct clv_maple_node *from, unsigned place, struct clv_ma
  * Split a full node: what is behind `place`, which is not 0, goes to a new one with this lower bound.
  * pre: its parent, if any, has room.
  */
-static struct clv_maple_node *split(struct tree *tree, struct clv_maple_reserve *reserve,
+static struct clv_maple_node *split(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
 				    struct clv_maple_node *node, unsigned place, uint64_t pivot)
 {
 	unsigned level = clv_maple_level(node->order);
-	struct clv_maple_node *right = clv_maple_make(&tree->store, reserve, level);
+	struct clv_maple_node *right = clv_maple_make(tree, reserve, level);
 	unsigned before = count_of(node);
 
 	move_tail(node, place, right);
@@ -236,7 +228,7 @@ static struct clv_maple_node *split(struct tree *tree, struct clv_maple_reserve 
 		count_owed(tree, right, 0);
 	}
 	if (!node->up) {
-		struct clv_maple_node *root = clv_maple_make(&tree->store, reserve, level + 1);
+		struct clv_maple_node *root = clv_maple_make(tree, reserve, level + 1);
 
 		put(root, 0, node, 0, clv_maple_max(node));
 		put(root, 1, right, pivot, clv_maple_max(right));
@@ -258,7 +250,7 @@ static struct clv_maple_node *split(struct tree *tree, struct clv_maple_reserve 
 }
 
 /* Split `leaf` and, before it, those of its ancestors that are full and in the way. */
-static struct clv_maple_node *split_leaf(struct tree *tree, struct clv_maple_reserve *reserve,
+static struct clv_maple_node *split_leaf(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
 					 struct clv_maple_node *leaf, unsigned place, uint64_t pivot)
 {
 	/* Each turn splits one, the highest first, since the one below needs room in it. */
@@ -276,7 +268,7 @@ static struct clv_maple_node *split_leaf(struct tree *tree, struct clv_maple_res
 /* ---- joining ---- */
 
 /* All of `node` moves to `partner`, which is beside it, and `node` goes. */
-static void join(struct tree *tree, struct clv_maple_node *parent, struct clv_maple_node *node,
+static void join(struct clv_maple_tree *tree, struct clv_maple_node *parent, struct clv_maple_node *node,
 		 unsigned place, struct clv_maple_node *partner, bool partner_is_left)
 {
 	unsigned slot = clv_maple_link_slot(node->up);
@@ -295,11 +287,11 @@ static void join(struct tree *tree, struct clv_maple_node *parent, struct clv_ma
 	parent->last[partner_slot] = clv_maple_max(partner);
 	take(parent, place);
 	count_owed(tree, parent, before);
-	drop_node(&tree->store, node);
+	drop_node(tree, node);
 }
 
 /* Inner nodes: `node` gets so many from `partner`, beside it, that they have about as many each. */
-static void balance(struct tree *tree, struct clv_maple_node *parent, struct clv_maple_node *node,
+static void balance(struct clv_maple_tree *tree, struct clv_maple_node *parent, struct clv_maple_node *node,
 		    struct clv_maple_node *partner, bool partner_is_left)
 {
 	unsigned node_before = count_of(node);
@@ -325,7 +317,7 @@ static void balance(struct tree *tree, struct clv_maple_node *parent, struct clv
 }
 
 /* `node` lost an item and may have too few. An empty leaf is joined with any neighbour. */
-static void join_thin(struct tree *tree, struct clv_maple_node *node)
+static void join_thin(struct clv_maple_tree *tree, struct clv_maple_node *node)
 {
 	/* Holds: all is right but, perhaps, that `node` has too few. */
 	for (;;) {
@@ -342,7 +334,7 @@ static void join_thin(struct tree *tree, struct clv_maple_node *node)
 				set_root(tree, NULL);
 			else
 				return;
-			drop_node(&tree->store, node);
+			drop_node(tree, node);
 			return;
 		}
 		if (count > (level ? CLV_MAPLE_INNER_MIN - 1 : CLV_MAPLE_LEAF_LOW))
@@ -382,7 +374,7 @@ static inline struct clv_maple_node *find_leaf(struct clv_maple_node *node, uint
 }
 
 /* A leaf that is full, and where to split it: then `leaf` and `place` are where there is room. */
-static __attribute__((noinline)) void make_room(struct tree *tree, struct clv_maple_reserve *reserve,
+static __attribute__((noinline)) void make_room(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
 						struct clv_maple_node **leaf, unsigned *place,
 						unsigned split_place, uint64_t start)
 {
@@ -391,7 +383,7 @@ static __attribute__((noinline)) void make_room(struct tree *tree, struct clv_ma
 				 : start;
 	struct clv_maple_node *right = split_leaf(tree, reserve, *leaf, split_place, pivot);
 
-	clv_maple_keep_owed(&tree->store, reserve);
+	clv_maple_keep_owed(tree, reserve);
 	if (*place > split_place || split_place == CLV_MAPLE_SLOTS) {
 		*leaf = right;
 		*place -= split_place;
@@ -401,7 +393,7 @@ static __attribute__((noinline)) void make_room(struct tree *tree, struct clv_ma
 static void insert(void *self, struct cleave_update *update, struct cleave_entry *entry,
 		   struct cleave_entry *source, uint64_t start, uint64_t last)
 {
-	struct tree *tree = self;
+	struct clv_maple_tree *tree = self;
 	struct clv_maple_reserve *reserve = update->reserve;
 	struct cleave_interval *interval = clv_maple_interval(entry);
 	struct clv_maple_node *leaf = tree->root;
@@ -412,7 +404,7 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 	interval->start = start;
 	interval->last = last;
 	if (!leaf) {
-		leaf = clv_maple_make(&tree->store, reserve, 0);
+		leaf = clv_maple_make(tree, reserve, 0);
 		put(leaf, 0, interval, start, last);
 		set_root(tree, leaf);
 		return;
@@ -544,7 +536,7 @@ static inline __attribute__((always_inline)) void *step_on(struct step *step)
 static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint64_t start,
 		uint64_t last, cleave_visit_fn *visit, void *arg)
 {
-	const struct tree *tree = self;
+	const struct clv_maple_tree *tree = self;
 	struct step way[CLV_MAPLE_HEIGHT_MAX], *at = way;
 	unsigned level;
 
@@ -579,14 +571,6 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 	}
 }
 
-/* Pairs with set_root. */
-static bool empty(const void *self)
-{
-	const struct tree *tree = self;
-
-	return !__atomic_load_n(&tree->root, __ATOMIC_RELAXED);
-}
-
 /* ---- memory ---- */
 
 static void settle(void *self, struct cleave_thread *thread, void *reserve)
@@ -600,48 +584,15 @@ static void settle(void *self, struct cleave_thread *thread, void *reserve)
 static int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
 		   unsigned count, void **reserve)
 {
-	struct tree *tree = self;
 	unsigned nodes = 0;
 
+	*reserve = NULL;
 	for (unsigned i = 0; i < count; i++)
 		nodes += ops[i].kind == CLEAVE_REMOVE ? 0 : NODES_PER_INSERT;
-	*reserve = nodes ? clv_maple_prepare(&tree->store, thread, nodes) : NULL;
-	return nodes && !*reserve ? -ENOMEM : 0;
-}
-
-static size_t bytes_of(unsigned reserves)
-{
-	return sizeof(struct tree) + reserves * sizeof(struct clv_maple_reserve);
-}
-
-static int create(void **self, const struct cleave_structure_config *config)
-{
-	unsigned reserves = clv_maple_reserves(config);
-	struct tree *tree =
-		cleave_alloc(bytes_of(reserves), _Alignof(struct tree), config->node);
-
-	if (!tree)
-		return -ENOMEM;
-	tree->store.numa_node = config->node;
-	tree->store.reserves = reserves;
-	tree->store.reserve = tree->reserve;
-	*self = tree;
-	return 0;
-}
-
-static void destroy(void *self)
-{
-	struct tree *tree = self;
-
-	clv_maple_destroy(&tree->store, tree->root);
-	cleave_free(tree, bytes_of(tree->store.reserves));
-}
-
-static size_t memory(const void *self)
-{
-	const struct tree *tree = self;
-
-	return bytes_of(tree->store.reserves) + tree->store.nodes * sizeof(struct clv_maple_node);
+	if (!nodes)
+		return 0;
+	*reserve = clv_maple_prepare(self, thread, nodes);
+	return *reserve ? 0 : -ENOMEM;
 }
 
 /* ---- the rest of the vtable ---- */
@@ -654,19 +605,7 @@ static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *
 
 static const char *validate(void *self)
 {
-	const struct tree *tree = self;
-	size_t nodes, owed;
-	const char *reason = clv_maple_validate(tree->root, node_owes, &nodes, &owed);
-
-	if (reason)
-		return reason;
-	if (nodes != tree->store.nodes)
-		return "maple_range: there are more or fewer nodes than are counted";
-	if (owed != tree->store.owed)
-		return "maple_range: more or less is owed than is counted";
-	if (2 * tree->store.spares < owed)
-		return "maple_range: too few nodes are spare";
-	return NULL;
+	return clv_maple_check_tree(self, node_owes, NULL);
 }
 
 static const struct cleave_field entry_fields[] = {
@@ -690,8 +629,8 @@ const struct cleave_structure cleave_maple_range = {
 	.entry_align_bytes = _Alignof(struct cleave_interval),
 	.last_max = UINT64_MAX,
 	.bounds = bounds,
-	.create = create,
-	.destroy = destroy,
+	.create = clv_maple_create,
+	.destroy = clv_maple_destroy,
 	.prepare = prepare,
 	.settle = settle,
 	.insert = insert,
@@ -699,8 +638,8 @@ const struct cleave_structure cleave_maple_range = {
 	.remove = remove_entry,
 	.change = change,
 	.walk = walk,
-	.empty = empty,
+	.empty = clv_maple_empty,
 	.validate = validate,
-	.memory = memory,
+	.memory = clv_maple_memory,
 	.entry_fields = entry_fields,
 };

@@ -44,7 +44,7 @@
  * changes. Writers: one, under the object's lock; `up`, `top` and an entry's word[0] are its own.
  * Progress: walks are wait-free, but for `bounds`, which waits for three stores.
  *
- * Memory for updates (maple_spare.h), all of it from prepare, as nothing that is replaced can be
+ * Memory for updates (maple_tree.h), all of it from prepare, as nothing that is replaced can be
  * used again soon:
  *  - Insert, five nodes: a split makes two leaves, two nodes for each inner one that is full, and one that
  *    takes the place of the first that is not, or a new root. Each slot above the seventh owes a whole node,
@@ -64,12 +64,12 @@
  * from the root; here a walk goes on in what was replaced. Masstree moves entries between nodes
  * that are in use, and has versions to notice.
  */
-#include "maple_spare.h"
+#include "maple_tree.h"
 
 enum {
 	NODES_PER_INSERT = 5,
 	NODES_PER_REMOVE = 6,
-	NODES_KEPT = 6, /* in a reserve */
+	NODES_KEPT = 128, /* in a reserve */
 	SPARES_MAX = 8, /* nodes kept beyond what is owed */
 	COPY_MAX = 8,	/* entries of a leaf that is copied rather than split */
 	LEAF_LOW = 3,	/* with so few it looks for another */
@@ -81,20 +81,11 @@ enum {
 /* In the order word of a node that was replaced. */
 #define DEAD (1ull << 52)
 
-struct tree {
-	_Alignas(64) struct clv_maple_node *root;
-
-	/* The lock holder's. */
-	_Alignas(64) struct clv_maple_store store;
-	struct clv_maple_node *replaced; /* by this update */
-	uint64_t turns;			 /* given to entries behind their equals */
-	struct clv_maple_reserve reserve[];
-};
-
 /* Lies over a node that was never in the tree: a list of such as were. */
 struct retired {
 	struct cleave_deferred deferred;
 	struct clv_maple_node *first;
+	struct clv_maple_depot *depot;
 } __attribute__((may_alias));
 
 _Static_assert(sizeof(struct retired) <= sizeof(struct clv_maple_node), "one fits over a node");
@@ -262,10 +253,10 @@ static void add_items(struct list *list, const struct clv_maple_node *node, unsi
 }
 
 /* A new node of the list's items from `from` to before `to`, which learn where they are. */
-static struct clv_maple_node *build(struct tree *tree, struct clv_maple_reserve *reserve,
+static struct clv_maple_node *build(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
 				    const struct list *list, unsigned from, unsigned to)
 {
-	struct clv_maple_node *node = clv_maple_make(&tree->store, reserve, list->level);
+	struct clv_maple_node *node = clv_maple_make(tree, reserve, list->level);
 	unsigned count = to - from;
 	unsigned top = 0;
 
@@ -285,50 +276,57 @@ static struct clv_maple_node *build(struct tree *tree, struct clv_maple_reserve 
 }
 
 /* No longer part of the tree, or about to be: walks may be in it. */
-static void replaced(struct tree *tree, struct clv_maple_node *node)
+static void replaced(struct clv_maple_tree *tree, struct clv_maple_node *node)
 {
-	tree->store.nodes--;
+	tree->nodes--;
 	clv_maple_push(&tree->replaced, node);
 }
 
-static void free_retired(struct cleave_deferred *deferred)
+/* No walk can see them any more. */
+static void bring(struct cleave_deferred *deferred)
 {
 	struct retired *retired = cleave_container_of(deferred, struct retired, deferred);
+	struct clv_maple_depot *depot = retired->depot;
+	struct clv_maple_node *last = retired->first;
 
-	clv_maple_free_list(retired->first);
-	cleave_free(retired, sizeof(struct clv_maple_node));
+	while (last->up)
+		last = (struct clv_maple_node *)last->up;
+	/* The list's own node goes to the end. */
+	struct clv_maple_node *first = retired->first;
+
+	last->up = (uintptr_t)retired;
+	clv_maple_depot_return(depot, first, (struct clv_maple_node *)retired);
 }
 
 /* What an update replaced waits for walks to end; what is owed is made spare, and no more. */
-static void finish(struct tree *tree, struct cleave_update *update)
+static void finish(struct clv_maple_tree *tree, struct cleave_update *update)
 {
-	struct clv_maple_store *store = &tree->store;
 	struct clv_maple_reserve *reserve = update->reserve;
 
 	if (tree->replaced) {
-		struct retired *retired =
-			(struct retired *)clv_maple_make(store, reserve, 0);
+		struct retired *retired = (struct retired *)clv_maple_make(tree, reserve, 0);
 
+		tree->nodes--;
 		/* Only now: who finds it dead must find what came for it from the root on. */
 		for (struct clv_maple_node *node = tree->replaced; node;
 		     node = (struct clv_maple_node *)node->up)
 			publish_order(node, node->order | DEAD);
-
-		store->nodes--;
 		retired->first = tree->replaced;
+		retired->depot = tree->depot;
 		tree->replaced = NULL;
-		cleave_retire(update->thread, &retired->deferred, free_retired);
+		tree->sent++;
+		cleave_retire(update->thread, &retired->deferred, bring);
 	}
-	clv_maple_keep_owed(store, reserve);
-	while (2 * store->spares > store->owed + 2 * SPARES_MAX) {
-		clv_maple_push(&reserve->first, clv_maple_pop(&store->spare));
+	clv_maple_keep_owed(tree, reserve);
+	while (2 * tree->spares > tree->owed + 2 * SPARES_MAX) {
+		clv_maple_push(&reserve->first, clv_maple_pop(&tree->spare));
 		reserve->count++;
-		store->spares--;
+		tree->spares--;
 	}
 }
 
 /* Release: partner is the acquire in walk. `empty` compares, and follows nothing. */
-static void publish_root(struct tree *tree, struct clv_maple_node *root)
+static void publish_root(struct clv_maple_tree *tree, struct clv_maple_node *root)
 {
 	if (root)
 		root->up = 0;
@@ -365,22 +363,21 @@ static void gather(struct list *list, const struct clv_maple_node *node, const s
 }
 
 /* The root's children become those of the list. */
-static void replace_root(struct tree *tree, struct clv_maple_reserve *reserve, struct list *list)
+static void replace_root(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve, struct list *list)
 {
-	struct clv_maple_store *store = &tree->store;
 
 	if (list->count == 1) {
 		struct clv_maple_node *root = list->at[0].item;
 
 		/* A root may have few, and owes nothing for that. */
 		if (clv_maple_level(root->order)) {
-			store->owed -= owes(count_of(root), false);
-			store->owed += owes(count_of(root), true);
+			tree->owed -= owes(count_of(root), false);
+			tree->owed += owes(count_of(root), true);
 		}
 		publish_root(tree, root);
 	} else if (list->count <= CLV_MAPLE_SLOTS) {
 		publish_root(tree, build(tree, reserve, list, 0, list->count));
-		store->owed += owes(list->count, true);
+		tree->owed += owes(list->count, true);
 	} else {
 		struct list top = { .level = list->level + 1, .count = 0 };
 		unsigned half = list->count / 2;
@@ -388,7 +385,7 @@ static void replace_root(struct tree *tree, struct clv_maple_reserve *reserve, s
 		add_node(&top, build(tree, reserve, list, 0, half), list->at[0].start);
 		add_node(&top, build(tree, reserve, list, half, list->count),
 			 list->at[half].start);
-		store->owed += owes(half, false) + owes(list->count - half, false);
+		tree->owed += owes(half, false) + owes(list->count - half, false);
 		publish_root(tree, build(tree, reserve, &top, 0, 2));
 	}
 }
@@ -398,16 +395,15 @@ static void replace_root(struct tree *tree, struct clv_maple_reserve *reserve, s
  * that it is built anew, which is an edit of its own parent; that ends where one node comes for one.
  * Nothing of it can be seen before the store that ends it.
  */
-static void replace(struct tree *tree, struct clv_maple_reserve *reserve,
+static void replace(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
 		    struct clv_maple_node *parent, struct edit edit)
 {
-	struct clv_maple_store *store = &tree->store;
 
 	/* Holds: the new nodes are built, the old ones on the list of those replaced. */
 	while (edit.count != 1 || edit.new_count != 1) {
 		struct list list = { .count = 0 };
 
-		store->owed -= node_owes(parent);
+		tree->owed -= node_owes(parent);
 		if (!parent->up) {
 			gather(&list, parent, &edit);
 			replaced(tree, parent);
@@ -426,7 +422,7 @@ static void replace(struct tree *tree, struct clv_maple_reserve *reserve,
 			/* It has too few: so its neighbour's come to the list. */
 			first = place ? place - 1 : 0;
 			partner = above->item[clv_maple_at(above->order, place ? first : 1)];
-			store->owed -= node_owes(partner);
+			tree->owed -= node_owes(partner);
 		}
 		if (partner && place)
 			add_items(&list, partner, 0, count_of(partner));
@@ -447,12 +443,12 @@ static void replace(struct tree *tree, struct clv_maple_reserve *reserve,
 			.new[0] = build(tree, reserve, &list, 0, half),
 			.bound[0] = list.at[0].start,
 		};
-		store->owed += owes(half, false);
+		tree->owed += owes(half, false);
 		if (half < list.count) {
 			edit.new_count = 2;
 			edit.new[1] = build(tree, reserve, &list, half, list.count);
 			edit.bound[1] = list.at[half].start;
-			store->owed += owes(list.count - half, false);
+			tree->owed += owes(list.count - half, false);
 		}
 		parent = above;
 	}
@@ -460,7 +456,7 @@ static void replace(struct tree *tree, struct clv_maple_reserve *reserve,
 }
 
 /* As replace, of a leaf, which may be the root. */
-static void replace_leaf(struct tree *tree, struct clv_maple_reserve *reserve,
+static void replace_leaf(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
 			 struct clv_maple_node *leaf, struct clv_maple_node *new[2], uint64_t bound)
 {
 	struct clv_maple_node *parent = parent_of(leaf);
@@ -501,7 +497,7 @@ static inline struct clv_maple_node *find_leaf(struct clv_maple_node *node, uint
 }
 
 /* The leaf has no fresh slot: copy or split it, with the new entry at `place`. */
-static __attribute__((noinline)) void put_anew(struct tree *tree, struct clv_maple_reserve *reserve,
+static __attribute__((noinline)) void put_anew(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
 					       struct clv_maple_node *leaf, unsigned place,
 					       bool behind_equal, struct cleave_interval *interval)
 {
@@ -533,7 +529,7 @@ static __attribute__((noinline)) void put_anew(struct tree *tree, struct clv_map
 }
 
 /* The entry, whose bounds are set, into a leaf at a place. */
-static void put(struct tree *tree, struct cleave_update *update, struct clv_maple_node *leaf,
+static void put(struct clv_maple_tree *tree, struct cleave_update *update, struct clv_maple_node *leaf,
 		unsigned place, bool behind_equal, struct cleave_interval *interval)
 {
 	struct clv_maple_reserve *reserve = update->reserve;
@@ -576,7 +572,7 @@ static void set_turn(struct cleave_interval *interval, uint64_t turn)
 }
 
 /* The entry, whose bounds are set, where it belongs. */
-static void put_in_order(struct tree *tree, struct cleave_update *update,
+static void put_in_order(struct clv_maple_tree *tree, struct cleave_update *update,
 			 struct cleave_interval *interval)
 {
 	struct clv_maple_node *leaf = tree->root;
@@ -624,7 +620,7 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 }
 
 /* A leaf with few entries is joined with one beside it that has room, or goes if it has none. */
-static void join_thin(struct tree *tree, struct cleave_update *update, struct clv_maple_node *leaf)
+static void join_thin(struct clv_maple_tree *tree, struct cleave_update *update, struct clv_maple_node *leaf)
 {
 	struct clv_maple_node *parent = parent_of(leaf);
 	struct clv_maple_reserve *reserve = update->reserve;
@@ -695,7 +691,7 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 static void change(void *self, struct cleave_update *update, struct cleave_entry *entry,
 		   uint64_t start, uint64_t last)
 {
-	struct tree *tree = self;
+	struct clv_maple_tree *tree = self;
 	struct cleave_interval *interval = clv_maple_interval(entry);
 	struct clv_maple_node *leaf = clv_maple_link_node(interval->word[0]);
 	unsigned slot = clv_maple_link_slot(interval->word[0]);
@@ -855,7 +851,7 @@ step_on(const struct walk *walk, struct step *step, const struct clv_maple_node 
 }
 
 /* From the root to the end, or AGAIN. */
-static int walk_behind(struct walk *walk, const struct tree *tree)
+static int walk_behind(struct walk *walk, const struct clv_maple_tree *tree)
 {
 	/* Acquire: partner is the release in publish_root. */
 	const struct clv_maple_node *node = __atomic_load_n(&tree->root, __ATOMIC_ACQUIRE);
@@ -909,14 +905,6 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 	return code;
 }
 
-/* Relaxed: it is compared and not followed; rb_tree.h's clv_rb_set_root has the argument. */
-static bool empty(const void *self)
-{
-	const struct tree *tree = self;
-
-	return !__atomic_load_n(&tree->root, __ATOMIC_RELAXED);
-}
-
 /* ---- memory ---- */
 
 static void settle(void *self, struct cleave_thread *thread, void *reserve)
@@ -929,7 +917,7 @@ static void settle(void *self, struct cleave_thread *thread, void *reserve)
 static int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
 		   unsigned count, void **reserve)
 {
-	struct tree *tree = self;
+	struct clv_maple_tree *tree = self;
 	unsigned nodes = 0;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -937,63 +925,43 @@ static int prepare(void *self, struct cleave_thread *thread, const struct cleave
 			nodes += NODES_PER_REMOVE;
 		nodes += ops[i].kind == CLEAVE_REMOVE ? NODES_PER_REMOVE : NODES_PER_INSERT;
 	}
-	*reserve = clv_maple_prepare(&tree->store, thread, nodes);
+	*reserve = clv_maple_prepare(tree, thread, nodes);
 	return *reserve ? 0 : -ENOMEM;
-}
-
-static size_t bytes_of(unsigned reserves)
-{
-	return sizeof(struct tree) + reserves * sizeof(struct clv_maple_reserve);
 }
 
 static int create(void **self, const struct cleave_structure_config *config)
 {
-	unsigned reserves = clv_maple_reserves(config);
-	struct tree *tree =
-		cleave_alloc(bytes_of(reserves), _Alignof(struct tree), config->node);
+	struct clv_maple_depot *depot =
+		cleave_alloc(sizeof(*depot), _Alignof(struct clv_maple_depot), config->node);
 
-	if (!tree)
+	if (!depot)
 		return -ENOMEM;
+	if (clv_maple_create(self, config)) {
+		cleave_free(depot, sizeof(*depot));
+		return -ENOMEM;
+	}
+
+	struct clv_maple_tree *tree = *self;
+
+	tree->depot = depot;
 	tree->turns = TURN_FIRST;
-	tree->store.numa_node = config->node;
-	tree->store.reserves = reserves;
-	tree->store.reserve = tree->reserve;
-	*self = tree;
 	return 0;
 }
 
-static void destroy(void *self)
+/* Of entries that start alike, the earlier was put in first. */
+static bool in_turn(const struct cleave_interval *interval, const struct cleave_interval *next)
 {
-	struct tree *tree = self;
-
-	clv_maple_destroy(&tree->store, tree->root);
-	cleave_free(tree, bytes_of(tree->store.reserves));
-}
-
-static size_t memory(const void *self)
-{
-	const struct tree *tree = self;
-
-	return bytes_of(tree->store.reserves) + tree->store.nodes * sizeof(struct clv_maple_node);
+	return interval->word[2] < next->word[2];
 }
 
 static const char *validate(void *self)
 {
-	const struct tree *tree = self;
-	size_t nodes, owed;
-	const char *reason = clv_maple_validate(tree->root, node_owes, &nodes, &owed);
+	const struct clv_maple_tree *tree = self;
+	const char *reason = clv_maple_check_tree(tree, node_owes, in_turn);
 
-	if (reason)
-		return reason;
-	if (nodes != tree->store.nodes)
-		return "maple_rcu: there are more or fewer nodes than are counted";
-	if (owed != tree->store.owed)
-		return "maple_rcu: more or less is owed than is counted";
-	if (2 * tree->store.spares < owed)
-		return "maple_rcu: too few nodes are spare";
-	if (tree->replaced)
-		return "maple_rcu: nodes that were replaced do not wait";
-	return NULL;
+	if (!reason && tree->replaced)
+		reason = "maple_rcu: nodes that were replaced do not wait";
+	return reason;
 }
 
 static const struct cleave_field entry_fields[] = {
@@ -1019,15 +987,15 @@ const struct cleave_structure cleave_maple_rcu = {
 	.last_max = UINT64_MAX,
 	.bounds = bounds,
 	.create = create,
-	.destroy = destroy,
+	.destroy = clv_maple_destroy,
 	.prepare = prepare,
 	.settle = settle,
 	.insert = insert,
 	.remove = remove_entry,
 	.change = change,
 	.walk = walk,
-	.empty = empty,
+	.empty = clv_maple_empty,
 	.validate = validate,
-	.memory = memory,
+	.memory = clv_maple_memory,
 	.entry_fields = entry_fields,
 };
