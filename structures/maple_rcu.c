@@ -228,6 +228,13 @@ static unsigned node_owes(const struct clv_maple_node *node)
 	return clv_maple_level(node->order) ? owes(count_of(node), !node->up) : 0;
 }
 
+/* Its items are not written: a list lives on a stack, and is mostly short. */
+static void start_list(struct list *list, unsigned level)
+{
+	list->level = level;
+	list->count = 0;
+}
+
 static void add(struct list *list, void *item, uint64_t start, uint64_t last)
 {
 	list->at[list->count].item = item;
@@ -353,7 +360,6 @@ static void gather(struct list *list, const struct clv_maple_node *node, const s
 {
 	unsigned first = list->count;
 
-	list->level = clv_maple_level(node->order);
 	add_items(list, node, 0, edit->place);
 	for (unsigned k = 0; k < edit->new_count; k++)
 		add_node(list, edit->new[k], edit->bound[k]);
@@ -379,9 +385,10 @@ static void replace_root(struct clv_maple_tree *tree, struct clv_maple_reserve *
 		publish_root(tree, build(tree, reserve, list, 0, list->count));
 		tree->owed += owes(list->count, true);
 	} else {
-		struct list top = { .level = list->level + 1, .count = 0 };
+		struct list top;
 		unsigned half = list->count / 2;
 
+		start_list(&top, list->level + 1);
 		add_node(&top, build(tree, reserve, list, 0, half), list->at[0].start);
 		add_node(&top, build(tree, reserve, list, half, list->count),
 			 list->at[half].start);
@@ -401,8 +408,9 @@ static void replace(struct clv_maple_tree *tree, struct clv_maple_reserve *reser
 
 	/* Holds: the new nodes are built, the old ones on the list of those replaced. */
 	while (edit.count != 1 || edit.new_count != 1) {
-		struct list list = { .count = 0 };
+		struct list list;
 
+		start_list(&list, clv_maple_level(parent->order));
 		tree->owed -= node_owes(parent);
 		if (!parent->up) {
 			gather(&list, parent, &edit);
@@ -473,8 +481,9 @@ static void replace_leaf(struct clv_maple_tree *tree, struct clv_maple_reserve *
 				.bound = { parent->start[slot], bound },
 			});
 	} else if (new[1]) {
-		struct list list = { .level = 1, .count = 0 };
+		struct list list;
 
+		start_list(&list, 1);
 		add_node(&list, new[0], 0);
 		add_node(&list, new[1], bound);
 		publish_root(tree, build(tree, reserve, &list, 0, 2));
@@ -503,8 +512,9 @@ static __attribute__((noinline)) void put_anew(struct clv_maple_tree *tree, stru
 {
 	unsigned count = count_of(leaf);
 	struct clv_maple_node *new[2] = { NULL, NULL };
-	struct list list = { .level = 0, .count = 0 };
+	struct list list;
 
+	start_list(&list, 0);
 	if (behind_equal && place == count && count > COPY_MAX) {
 		/* None moves: the leaf stays. Its new neighbour is for more of its kind. */
 		add(&list, interval, interval->start, interval->last);
@@ -579,8 +589,9 @@ static void put_in_order(struct clv_maple_tree *tree, struct cleave_update *upda
 	uint64_t start = interval->start;
 
 	if (!leaf) {
-		struct list list = { .level = 0, .count = 0 };
+		struct list list;
 
+		start_list(&list, 0);
 		set_turn(interval, TURN_FIRST);
 		add(&list, interval, start, interval->last);
 		publish_root(tree, build(tree, update->reserve, &list, 0, 1));
@@ -642,10 +653,11 @@ static void join_thin(struct clv_maple_tree *tree, struct cleave_update *update,
 		unsigned first = place ? place - 1 : 0;
 		struct clv_maple_node *left = parent->item[clv_maple_at(parent->order, first)];
 		struct clv_maple_node *right = parent->item[clv_maple_at(parent->order, first + 1)];
-		struct list list = { .level = 0, .count = 0 };
+		struct list list;
 
 		if (count_of(left) + count_of(right) > LEAF_JOIN)
 			return;
+		start_list(&list, 0);
 		add_items(&list, left, 0, count_of(left));
 		add_items(&list, right, 0, count_of(right));
 		edit = (struct edit) {
@@ -708,8 +720,9 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 		if (clv_maple_max(leaf) < before)
 			lower_above(leaf);
 	} else if (!leaf->up && count_of(leaf) == 1) {
-		struct list list = { .level = 0, .count = 0 };
+		struct list list;
 
+		start_list(&list, 0);
 		add(&list, interval, start, last);
 		set_bounds(interval, start, last);
 		publish_root(tree, build(tree, update->reserve, &list, 0, 1));
