@@ -8,8 +8,8 @@
  *    line 2    | last 4 .. 9                   | item 0 .. 1   |   and either one line of items
  *    line 3    | item 2 .. 9                                   |
  *
- *    order:  level | 0 | fresh | top | count | place 9 ... place 1 place 0      4 bits each, level 8
- *            place k < count: the slot that is k-th in order; the others: slots that are free
+ *    order:  level | 0 | fresh | top | count | place 9 ... place 1 place 0      4 bits each, level
+ * 8 place k < count: the slot that is k-th in order; the others: slots that are free
  *
  * An item is an entry in a leaf (level 0) and a node above; then `start` is the lower bound of what
  * may be below it, and `last` the greatest last of all that is. `top` is a slot with the greatest
@@ -21,12 +21,12 @@
  * `up`, each as node | slot. A removal needs no search and, mostly, two lines: the entry's own and
  * line 0 of its leaf.
  *
- * After: the order word is that of Masstree's leaves (Mao, Kohler, Morris: Cache craftiness for fast
- * multicore key-value storage, EuroSys 2012, 4.6.2); pivots apart from items, many slots and
- * something worked out about each child beside its pivot are of Linux's maple tree (Howlett, Wilcox;
- * Documentation/core-api/maple_tree.rst). Where it differs from the latter: ranges overlap and start
- * alike; what is kept about a child is not its largest gap but its greatest last; an item has an
- * owner's way back to it.
+ * After: the order word is that of Masstree's leaves (Mao, Kohler, Morris: Cache craftiness for
+ * fast multicore key-value storage, EuroSys 2012, 4.6.2); pivots apart from items, many slots and
+ * something worked out about each child beside its pivot are of Linux's maple tree (Howlett,
+ * Wilcox; Documentation/core-api/maple_tree.rst). Where it differs from the latter: ranges overlap
+ * and start alike; what is kept about a child is not its largest gap but its greatest last; an item
+ * has an owner's way back to it.
  */
 #ifndef CLV_MAPLE_NODE_H
 #define CLV_MAPLE_NODE_H
@@ -95,7 +95,8 @@ static inline uint64_t clv_maple_with_top(uint64_t order, unsigned slot)
 static inline unsigned clv_maple_place_of(uint64_t order, unsigned slot)
 {
 	uint64_t differs = (order & CLV_MAPLE_PLACES) ^ slot * 0x1111111111ull;
-	/* Bit 3 of the lowest nibble that is 0, and perhaps of some above it, which do not matter. */
+	/* Bit 3 of the lowest nibble that is 0, and perhaps of some above it, which do not matter.
+	 */
 	uint64_t zero = (differs - 0x1111111111ull) & ~differs & 0x8888888888ull;
 
 	return (unsigned)__builtin_ctzll(zero) / 4;
@@ -150,6 +151,29 @@ static inline unsigned clv_maple_link_slot(uintptr_t link)
 	return link & 63;
 }
 
+static inline struct clv_maple_node *clv_maple_parent(const struct clv_maple_node *node)
+{
+	return clv_maple_link_node(node->up);
+}
+
+static inline unsigned clv_maple_count_of(const struct clv_maple_node *node)
+{
+	return clv_maple_count(node->order);
+}
+
+/* pre: an inner node. */
+static inline struct clv_maple_node *clv_maple_child(const struct clv_maple_node *node,
+						     unsigned place)
+{
+	return node->item[clv_maple_at(node->order, place)];
+}
+
+/* pre: not the root. */
+static inline unsigned clv_maple_place_in_parent(const struct clv_maple_node *node)
+{
+	return clv_maple_place_of(clv_maple_parent(node)->order, clv_maple_link_slot(node->up));
+}
+
 /* Item `slot` of `node` learns where it is. */
 static inline void clv_maple_adopt(struct clv_maple_node *node, unsigned slot)
 {
@@ -184,6 +208,19 @@ clv_maple_not_behind(const struct clv_maple_node *node, uint64_t start)
 	passed += passed_high;
 	/* The free ones are among them if start is the greatest number there is. */
 	return passed < count ? passed : count;
+}
+
+/* The leaf where an entry that starts there belongs, behind its equals. pre: not empty. */
+static inline struct clv_maple_node *clv_maple_find_leaf(struct clv_maple_node *node,
+							 uint64_t start)
+{
+	while (clv_maple_level(node->order)) {
+		/* The first lower bound is no higher, so that one at least is passed. */
+		unsigned place = clv_maple_not_behind(node, start) - 1;
+
+		node = clv_maple_child(node, place);
+	}
+	return node;
 }
 
 /* The greatest last in the node: 0 of an empty one. */
@@ -246,7 +283,8 @@ static inline const char *clv_maple_check_node(const struct clv_maple_node *node
 				return "maple: a child is not on the level below";
 			if (node->last[slot] != clv_maple_max(child))
 				return "maple: a child's greatest last is not what its parent says";
-			if (level > 1 && child->start[clv_maple_at(child->order, 0)] != node->start[slot])
+			if (level > 1 &&
+			    child->start[clv_maple_at(child->order, 0)] != node->start[slot])
 				return "maple: an inner node's first bound is not its own";
 		} else {
 			const struct cleave_interval *interval = node->item[slot];
@@ -268,12 +306,10 @@ static inline const char *clv_maple_check_node(const struct clv_maple_node *node
  * are, and what `owes` says of all together. `in_turn` (or NULL: nothing is recorded of ties): may
  * these two follow each other, though they start alike?
  */
-static inline __attribute__((always_inline)) const char *
-clv_maple_validate(const struct clv_maple_node *root,
-		   unsigned (*owes)(const struct clv_maple_node *node),
-		   bool (*in_turn)(const struct cleave_interval *interval,
-				   const struct cleave_interval *next),
-		   size_t *nodes, size_t *owed)
+static inline __attribute__((always_inline)) const char *clv_maple_validate(
+	const struct clv_maple_node *root, unsigned (*owes)(const struct clv_maple_node *node),
+	bool (*in_turn)(const struct cleave_interval *interval, const struct cleave_interval *next),
+	size_t *nodes, size_t *owed)
 {
 	struct {
 		const struct clv_maple_node *node;

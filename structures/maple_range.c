@@ -18,8 +18,8 @@
  * so that the few distinct ranges of a shared library fill leaf after leaf, and leaves are full.
  *
  * Invariants (validate checks them):
- *  - In order of the leaves, `start` does not descend; of equal starts, the one inserted later comes
- *    later, but for a child of insert_after, which comes directly behind its parent.
+ *  - In order of the leaves, `start` does not descend; of equal starts, the one inserted later
+ * comes later, but for a child of insert_after, which comes directly behind its parent.
  *  - A pivot is not above any start behind it, nor below any in front of it. The first of an inner
  *    node is the node's own in its parent; the root's is 0.
  *  - In a parent, `last` is the child's greatest; `top` is a slot with the node's greatest.
@@ -38,15 +38,15 @@
  * and 1/2 for the root are enough, if half of what is owed is spare before and behind. No removal
  * makes a node or raises what is owed: joined nodes have seven slots at most.
  *
- * Cost: insert a descent, of three lines a level, and four lines of the leaf. insert_after and remove need no
- * descent; remove writes the entry's line and the leaf's first. On one insert in about eight a leaf
- * is split, and the lines of the five entries that move are written. A walk that visits k entries
- * costs O(log n + k) if they are neighbours, and never more than O((k + 1) log n); it reads no line
- * of an entry that it does not visit, and none of those that it does.
- * Memory: 256 bytes for 5 to 10 entries.
+ * Cost: insert a descent, of three lines a level, and four lines of the leaf. insert_after and
+ * remove need no descent; remove writes the entry's line and the leaf's first. On one insert in
+ * about eight a leaf is split, and the lines of the five entries that move are written. A walk that
+ * visits k entries costs O(log n + k) if they are neighbours, and never more than O((k + 1) log n);
+ * it reads no line of an entry that it does not visit, and none of those that it does. Memory: 256
+ * bytes for 5 to 10 entries.
  *
- * After: Bayer, McCreight: Organization and maintenance of large ordered indices, Acta Informatica 1,
- * 1972; the node's sources are in maple_node.h. Where it differs: leaves are joined late, when
+ * After: Bayer, McCreight: Organization and maintenance of large ordered indices, Acta Informatica
+ * 1, 1972; the node's sources are in maple_node.h. Where it differs: leaves are joined late, when
  * they have three entries or fewer and a neighbour has room, and never filled up from a neighbour
  * (Johnson, Shasha: B-trees with inserts and deletes: why free-at-empty is better than
  * merge-at-half, JCSS 47, 1993), since that would write the lines of entries; and every entry knows
@@ -60,26 +60,6 @@ enum {
 };
 
 /* ---- nodes ---- */
-
-static struct clv_maple_node *parent_of(const struct clv_maple_node *node)
-{
-	return clv_maple_link_node(node->up);
-}
-
-static unsigned count_of(const struct clv_maple_node *node)
-{
-	return clv_maple_count(node->order);
-}
-
-static struct clv_maple_node *child_at(const struct clv_maple_node *node, unsigned place)
-{
-	return node->item[clv_maple_at(node->order, place)];
-}
-
-static unsigned place_in_parent(const struct clv_maple_node *node)
-{
-	return clv_maple_place_of(parent_of(node)->order, clv_maple_link_slot(node->up));
-}
 
 /* Pairs with clv_maple_empty: rb_tree.h's clv_rb_set_root says why relaxed is enough. */
 static void set_root(struct clv_maple_tree *tree, struct clv_maple_node *root)
@@ -108,13 +88,14 @@ static unsigned owes(unsigned count)
 
 static unsigned node_owes(const struct clv_maple_node *node)
 {
-	return clv_maple_level(node->order) ? owes(count_of(node)) : 0;
+	return clv_maple_level(node->order) ? owes(clv_maple_count_of(node)) : 0;
 }
 
 /* `node`, an inner one, had `before` items. */
-static void count_owed(struct clv_maple_tree *tree, const struct clv_maple_node *node, unsigned before)
+static void count_owed(struct clv_maple_tree *tree, const struct clv_maple_node *node,
+		       unsigned before)
 {
-	tree->owed += owes(count_of(node));
+	tree->owed += owes(clv_maple_count_of(node));
 	tree->owed -= owes(before);
 }
 
@@ -158,7 +139,7 @@ static void raise_above(struct clv_maple_node *node, uint64_t last)
 {
 	/* Holds: all is right but `last` of the node in its parent, and what depends on that. */
 	while (node->up) {
-		struct clv_maple_node *parent = parent_of(node);
+		struct clv_maple_node *parent = clv_maple_parent(node);
 		unsigned slot = clv_maple_link_slot(node->up);
 		unsigned top = clv_maple_top(parent->order);
 
@@ -177,7 +158,7 @@ static void lower_above(struct clv_maple_node *node)
 {
 	/* Holds: as in raise_above. */
 	while (node->up) {
-		struct clv_maple_node *parent = parent_of(node);
+		struct clv_maple_node *parent = clv_maple_parent(node);
 		unsigned slot = clv_maple_link_slot(node->up);
 		uint64_t before = parent->last[slot];
 
@@ -203,7 +184,8 @@ static void move_tail(struct clv_maple_node *from, unsigned place, struct clv_ma
 	for (unsigned at = place; at < count; at++) {
 		unsigned slot = clv_maple_at(order, at);
 
-		put(to, count_of(to), from->item[slot], from->start[slot], from->last[slot]);
+		put(to, clv_maple_count_of(to), from->item[slot], from->start[slot],
+		    from->last[slot]);
 		from->start[slot] = UINT64_MAX;
 	}
 	/* The places stay as they are: those behind the count are free. */
@@ -212,15 +194,15 @@ static void move_tail(struct clv_maple_node *from, unsigned place, struct clv_ma
 }
 
 /*
- * Split a full node: what is behind `place`, which is not 0, goes to a new one with this lower bound.
- * pre: its parent, if any, has room.
+ * Split a full node: what is behind `place`, which is not 0, goes to a new one with this lower
+ * bound. pre: its parent, if any, has room.
  */
 static struct clv_maple_node *split(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
 				    struct clv_maple_node *node, unsigned place, uint64_t pivot)
 {
 	unsigned level = clv_maple_level(node->order);
 	struct clv_maple_node *right = clv_maple_make(tree, reserve, level);
-	unsigned before = count_of(node);
+	unsigned before = clv_maple_count_of(node);
 
 	move_tail(node, place, right);
 	if (level) {
@@ -237,28 +219,30 @@ static struct clv_maple_node *split(struct clv_maple_tree *tree, struct clv_mapl
 		return right;
 	}
 
-	struct clv_maple_node *parent = parent_of(node);
+	struct clv_maple_node *parent = clv_maple_parent(node);
 	unsigned slot = clv_maple_link_slot(node->up);
 
-	before = count_of(parent);
+	before = clv_maple_count_of(parent);
 	parent->last[slot] = clv_maple_max(node);
-	put(parent, place_in_parent(node) + 1, right, pivot, clv_maple_max(right));
-	parent->order = clv_maple_with_top(parent->order,
-					   clv_maple_find_top(parent, parent->order));
+	put(parent, clv_maple_place_in_parent(node) + 1, right, pivot, clv_maple_max(right));
+	parent->order =
+		clv_maple_with_top(parent->order, clv_maple_find_top(parent, parent->order));
 	count_owed(tree, parent, before);
 	return right;
 }
 
 /* Split `leaf` and, before it, those of its ancestors that are full and in the way. */
-static struct clv_maple_node *split_leaf(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
-					 struct clv_maple_node *leaf, unsigned place, uint64_t pivot)
+static struct clv_maple_node *split_leaf(struct clv_maple_tree *tree,
+					 struct clv_maple_reserve *reserve,
+					 struct clv_maple_node *leaf, unsigned place,
+					 uint64_t pivot)
 {
 	/* Each turn splits one, the highest first, since the one below needs room in it. */
-	while (leaf->up && count_of(parent_of(leaf)) == CLV_MAPLE_SLOTS) {
-		struct clv_maple_node *full = parent_of(leaf);
+	while (leaf->up && clv_maple_count_of(clv_maple_parent(leaf)) == CLV_MAPLE_SLOTS) {
+		struct clv_maple_node *full = clv_maple_parent(leaf);
 
-		while (full->up && count_of(parent_of(full)) == CLV_MAPLE_SLOTS)
-			full = parent_of(full);
+		while (full->up && clv_maple_count_of(clv_maple_parent(full)) == CLV_MAPLE_SLOTS)
+			full = clv_maple_parent(full);
 		split(tree, reserve, full, CLV_MAPLE_HALF,
 		      full->start[clv_maple_at(full->order, CLV_MAPLE_HALF)]);
 	}
@@ -268,18 +252,19 @@ static struct clv_maple_node *split_leaf(struct clv_maple_tree *tree, struct clv
 /* ---- joining ---- */
 
 /* All of `node` moves to `partner`, which is beside it, and `node` goes. */
-static void join(struct clv_maple_tree *tree, struct clv_maple_node *parent, struct clv_maple_node *node,
-		 unsigned place, struct clv_maple_node *partner, bool partner_is_left)
+static void join(struct clv_maple_tree *tree, struct clv_maple_node *parent,
+		 struct clv_maple_node *node, unsigned place, struct clv_maple_node *partner,
+		 bool partner_is_left)
 {
 	unsigned slot = clv_maple_link_slot(node->up);
 	unsigned partner_slot = clv_maple_link_slot(partner->up);
-	unsigned count = count_of(node);
-	unsigned before = count_of(parent);
+	unsigned count = clv_maple_count_of(node);
+	unsigned before = clv_maple_count_of(parent);
 
 	for (unsigned k = 0; k < count; k++) {
 		unsigned from = clv_maple_at(node->order, partner_is_left ? k : count - 1 - k);
 
-		put(partner, partner_is_left ? count_of(partner) : 0, node->item[from],
+		put(partner, partner_is_left ? clv_maple_count_of(partner) : 0, node->item[from],
 		    node->start[from], node->last[from]);
 	}
 	if (!partner_is_left)
@@ -291,29 +276,29 @@ static void join(struct clv_maple_tree *tree, struct clv_maple_node *parent, str
 }
 
 /* Inner nodes: `node` gets so many from `partner`, beside it, that they have about as many each. */
-static void balance(struct clv_maple_tree *tree, struct clv_maple_node *parent, struct clv_maple_node *node,
-		    struct clv_maple_node *partner, bool partner_is_left)
+static void balance(struct clv_maple_tree *tree, struct clv_maple_node *parent,
+		    struct clv_maple_node *node, struct clv_maple_node *partner,
+		    bool partner_is_left)
 {
-	unsigned node_before = count_of(node);
-	unsigned partner_before = count_of(partner);
+	unsigned node_before = clv_maple_count_of(node);
+	unsigned partner_before = clv_maple_count_of(partner);
 	struct clv_maple_node *right = partner_is_left ? node : partner;
 
-	while (count_of(node) + 1 < count_of(partner)) {
-		unsigned place = partner_is_left ? count_of(partner) - 1 : 0;
+	while (clv_maple_count_of(node) + 1 < clv_maple_count_of(partner)) {
+		unsigned place = partner_is_left ? clv_maple_count_of(partner) - 1 : 0;
 		unsigned from = clv_maple_at(partner->order, place);
 
-		put(node, partner_is_left ? 0 : count_of(node), partner->item[from],
+		put(node, partner_is_left ? 0 : clv_maple_count_of(node), partner->item[from],
 		    partner->start[from], partner->last[from]);
 		take(partner, place);
 	}
 	count_owed(tree, node, node_before);
 	count_owed(tree, partner, partner_before);
-	parent->start[clv_maple_link_slot(right->up)] =
-		right->start[clv_maple_at(right->order, 0)];
+	parent->start[clv_maple_link_slot(right->up)] = right->start[clv_maple_at(right->order, 0)];
 	parent->last[clv_maple_link_slot(node->up)] = clv_maple_max(node);
 	parent->last[clv_maple_link_slot(partner->up)] = clv_maple_max(partner);
-	parent->order = clv_maple_with_top(parent->order,
-					   clv_maple_find_top(parent, parent->order));
+	parent->order =
+		clv_maple_with_top(parent->order, clv_maple_find_top(parent, parent->order));
 }
 
 /* `node` lost an item and may have too few. An empty leaf is joined with any neighbour. */
@@ -321,15 +306,15 @@ static void join_thin(struct clv_maple_tree *tree, struct clv_maple_node *node)
 {
 	/* Holds: all is right but, perhaps, that `node` has too few. */
 	for (;;) {
-		struct clv_maple_node *parent = parent_of(node);
+		struct clv_maple_node *parent = clv_maple_parent(node);
 		unsigned level = clv_maple_level(node->order);
-		unsigned count = count_of(node);
+		unsigned count = clv_maple_count_of(node);
 
 		if (!parent) {
 			if (level && count > 1)
 				return;
 			if (level)
-				set_root(tree, child_at(node, 0));
+				set_root(tree, clv_maple_child(node, 0));
 			else if (!count)
 				set_root(tree, NULL);
 			else
@@ -341,14 +326,15 @@ static void join_thin(struct clv_maple_tree *tree, struct clv_maple_node *node)
 			return;
 
 		unsigned join_max = level ? CLV_MAPLE_INNER_JOIN : CLV_MAPLE_LEAF_JOIN;
-		unsigned place = place_in_parent(node);
-		struct clv_maple_node *left = place ? child_at(parent, place - 1) : NULL;
-		struct clv_maple_node *right =
-			place + 1 < count_of(parent) ? child_at(parent, place + 1) : NULL;
+		unsigned place = clv_maple_place_in_parent(node);
+		struct clv_maple_node *left = place ? clv_maple_child(parent, place - 1) : NULL;
+		struct clv_maple_node *right = place + 1 < clv_maple_count_of(parent)
+						       ? clv_maple_child(parent, place + 1)
+						       : NULL;
 
-		if (left && (!count || count_of(left) + count <= join_max)) {
+		if (left && (!count || clv_maple_count_of(left) + count <= join_max)) {
 			join(tree, parent, node, place, left, true);
-		} else if (right && (!count || count_of(right) + count <= join_max)) {
+		} else if (right && (!count || clv_maple_count_of(right) + count <= join_max)) {
 			join(tree, parent, node, place, right, false);
 		} else {
 			if (level)
@@ -361,20 +347,9 @@ static void join_thin(struct clv_maple_tree *tree, struct clv_maple_node *node)
 
 /* ---- updates ---- */
 
-/* The leaf where an entry that starts there belongs, behind its equals. pre: not empty. */
-static inline struct clv_maple_node *find_leaf(struct clv_maple_node *node, uint64_t start)
-{
-	while (clv_maple_level(node->order)) {
-		/* The first lower bound is no higher, so that one at least is passed. */
-		unsigned place = clv_maple_not_behind(node, start) - 1;
-
-		node = child_at(node, place);
-	}
-	return node;
-}
-
 /* A leaf that is full, and where to split it: then `leaf` and `place` are where there is room. */
-static __attribute__((noinline)) void make_room(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve,
+static __attribute__((noinline)) void make_room(struct clv_maple_tree *tree,
+						struct clv_maple_reserve *reserve,
 						struct clv_maple_node **leaf, unsigned *place,
 						unsigned split_place, uint64_t start)
 {
@@ -409,11 +384,11 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 		set_root(tree, leaf);
 		return;
 	}
-	leaf = find_leaf(leaf, start);
+	leaf = clv_maple_find_leaf(leaf, start);
 
 	unsigned place = clv_maple_not_behind(leaf, start);
 
-	if (count_of(leaf) == CLV_MAPLE_SLOTS) {
+	if (clv_maple_count_of(leaf) == CLV_MAPLE_SLOTS) {
 		bool equal = place && leaf->start[clv_maple_at(leaf->order, place - 1)] == start;
 
 		make_room(tree, reserve, &leaf, &place, equal ? place : CLV_MAPLE_HALF, start);
@@ -434,7 +409,7 @@ static void insert_after(void *self, struct cleave_update *update, struct cleave
 	reserve->applied = true;
 	interval->start = start;
 	interval->last = last;
-	if (count_of(leaf) == CLV_MAPLE_SLOTS)
+	if (clv_maple_count_of(leaf) == CLV_MAPLE_SLOTS)
 		make_room(self, reserve, &leaf, &place, CLV_MAPLE_HALF, start);
 	if (put(leaf, place, interval, start, last))
 		raise_above(leaf, last);
@@ -448,7 +423,7 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 	(void)update;
 	if (take(leaf, clv_maple_place_of(leaf->order, clv_maple_link_slot(link))))
 		lower_above(leaf);
-	if (count_of(leaf) <= CLV_MAPLE_LEAF_LOW)
+	if (clv_maple_count_of(leaf) <= CLV_MAPLE_LEAF_LOW)
 		join_thin(self, leaf);
 }
 
@@ -463,7 +438,7 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 	struct clv_maple_node *leaf = clv_maple_link_node(interval->word[0]);
 	unsigned slot = clv_maple_link_slot(interval->word[0]);
 
-	if (start != interval->start && (leaf->up || count_of(leaf) > 1)) {
+	if (start != interval->start && (leaf->up || clv_maple_count_of(leaf) > 1)) {
 		remove_entry(self, update, entry);
 		insert(self, update, entry, NULL, start, last);
 		return;
@@ -511,7 +486,7 @@ step_into(const struct clv_maple_node *node, uint64_t start, uint64_t last)
 	/* What a free one starts at is not above this. */
 	if (last == UINT64_MAX)
 		slots &= clv_maple_taken(node->order);
-	return (struct step){ .node = node, .order = node->order, .slots = slots };
+	return (struct step) { .node = node, .order = node->order, .slots = slots };
 }
 
 /* The next item in order. pre: there is one. Without a loop if it is the only one. */

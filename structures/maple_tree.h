@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The object of maple_range and maple_rcu, and where its nodes come from when an update can no longer
- * fail.
+ * The object of maple_range and maple_rcu, and where its nodes come from when an update can no
+ * longer fail.
  *
  *    prepare:  [reserve]  at least so many nodes an update        settle: what is left stays in
  *                  |                                                      the reserve, or is freed
@@ -9,9 +9,9 @@
  *
  * How many nodes one update makes has no bound but the height: each node on the way down may be
  * full. But an inner node is split only after its last slots were filled one by one. So each of
- * these pays a part of what the split will take: it is owed. Half as many nodes as are owed are kept
- * spare, and what an update takes beyond those is a constant, which prepare can reserve without
- * looking at the tree. How much a slot owes, and why that is enough, either structure says.
+ * these pays a part of what the split will take: it is owed. Half as many nodes as are owed are
+ * kept spare, and what an update takes beyond those is a constant, which prepare can reserve
+ * without looking at the tree. How much a slot owes, and why that is enough, either structure says.
  *
  * Reserves are kept from update to update, in a table by the thread that prepares: an allocation
  * for each insert would cost more than the insert. One that no other batch has is taken with an
@@ -84,9 +84,8 @@ static inline void clv_maple_free_list(struct clv_maple_node *list)
 /* ---- under the object's lock ---- */
 
 /* An empty node. pre: there is one. */
-static inline struct clv_maple_node *clv_maple_make(struct clv_maple_tree *tree,
-						    struct clv_maple_reserve *reserve,
-						    unsigned level)
+static inline struct clv_maple_node *
+clv_maple_make(struct clv_maple_tree *tree, struct clv_maple_reserve *reserve, unsigned level)
 {
 	struct clv_maple_node *node;
 
@@ -125,8 +124,8 @@ static inline void clv_maple_trim(struct clv_maple_reserve *reserve, unsigned co
 }
 
 /*
- * Nodes that no walk can see any more, for whoever prepares next. It outlives the tree until the last
- * of those who are to bring some was here: walks can be in a node longer than the map is open.
+ * Nodes that no walk can see any more, for whoever prepares next. It outlives the tree until the
+ * last of those who are to bring some was here: walks can be in a node longer than the map is open.
  */
 struct clv_maple_depot {
 	_Alignas(64) struct clv_maple_node *first; /* pushed one list at a time, taken as a whole */
@@ -171,15 +170,14 @@ static inline struct clv_maple_reserve *clv_maple_take_reserve(struct clv_maple_
 {
 	/* Handles are some lines apart; which of their bits differ is not known here. */
 	uint64_t mixed = (uintptr_t)thread / 64 * 0x9e3779b97f4a7c15ull;
-	struct clv_maple_reserve *reserve =
-		&tree->reserve[(mixed >> 32) & (tree->reserves - 1)];
+	struct clv_maple_reserve *reserve = &tree->reserve[(mixed >> 32) & (tree->reserves - 1)];
 
 	/* Acquire: partner is the release in clv_maple_settle, for what is in it. */
 	if (!__atomic_load_n(&reserve->busy, __ATOMIC_RELAXED) &&
 	    !__atomic_exchange_n(&reserve->busy, 1, __ATOMIC_ACQUIRE))
 		return reserve;
-	reserve = cleave_alloc(sizeof(*reserve), _Alignof(struct clv_maple_reserve),
-			       tree->numa_node);
+	reserve =
+		cleave_alloc(sizeof(*reserve), _Alignof(struct clv_maple_reserve), tree->numa_node);
 	if (reserve)
 		reserve->own = true;
 	return reserve;
@@ -201,9 +199,8 @@ static inline void clv_maple_settle(struct clv_maple_reserve *reserve, unsigned 
 }
 
 /* Returns: a reserve with at least so many nodes; NULL: out of memory, and all is as it was. */
-static inline struct clv_maple_reserve *clv_maple_prepare(struct clv_maple_tree *tree,
-							  const struct cleave_thread *thread,
-							  unsigned count)
+static inline struct clv_maple_reserve *
+clv_maple_prepare(struct clv_maple_tree *tree, const struct cleave_thread *thread, unsigned count)
 {
 	struct clv_maple_reserve *reserve = clv_maple_take_reserve(tree, thread);
 
@@ -310,11 +307,9 @@ static inline void clv_maple_destroy(void *self)
 }
 
 /* What validate checks beside the nodes. Returns: NULL, or the reason. */
-static inline __attribute__((always_inline)) const char *
-clv_maple_check_tree(const struct clv_maple_tree *tree,
-		     unsigned (*owes)(const struct clv_maple_node *node),
-		     bool (*in_turn)(const struct cleave_interval *interval,
-				     const struct cleave_interval *next))
+static inline __attribute__((always_inline)) const char *clv_maple_check_tree(
+	const struct clv_maple_tree *tree, unsigned (*owes)(const struct clv_maple_node *node),
+	bool (*in_turn)(const struct cleave_interval *interval, const struct cleave_interval *next))
 {
 	size_t nodes, owed;
 	const char *reason = clv_maple_validate(tree->root, owes, in_turn, &nodes, &owed);
