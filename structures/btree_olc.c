@@ -76,7 +76,7 @@
  * remove. They find scans by following leaves; here a walk skips by maxima, which they have not. Leaves
  * are permuted rather than shifted (Masstree). Unique keys in place of duplicates in a list.
  */
-#include "olc_tree.h"
+#include "olc_walk.h"
 
 #include <errno.h>
 
@@ -86,16 +86,17 @@ enum {
 
 #define SEQUENCE_MASK (((uint64_t)1 << SEQUENCE_BITS) - 1)
 
-/* ---- entries: word[0] leaf and slot, [1] and [2] the key, [3] version of the bounds ---- */
+struct forest {
+	struct store store;
+	uint32_t subsets;
+	struct tree tree[];
+};
 
-static struct cleave_interval *interval_of(const struct cleave_entry *entry)
+static struct tree *tree_of(void *self, const struct cleave_entry *entry)
 {
-	return cleave_container_of(entry, struct cleave_interval, entry);
-}
+	struct forest *forest = self;
 
-static struct key key_of(const struct cleave_interval *interval)
-{
-	return (struct key) { interval->word[1], interval->word[2] };
+	return &forest->tree[entry->subset];
 }
 
 /* Partner is `bounds`. One writer: who has the leaf locked, or the owner before it is in. */
@@ -129,7 +130,7 @@ static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *
 static int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
 		   unsigned count, void **reserve)
 {
-	struct tree *tree = self;
+	struct forest *forest = self;
 	unsigned inserts = 0;
 
 	for (unsigned i = 0; i < count; i++)
@@ -137,70 +138,107 @@ static int prepare(void *self, struct cleave_thread *thread, const struct cleave
 	*reserve = NULL;
 	if (!inserts)
 		return 0;
-	*reserve = get_reserve(&tree->store, thread, ops[0].entry->subset, inserts);
+	*reserve = get_reserve(&forest->store, thread, ops[0].entry->subset, inserts);
 	return *reserve ? 0 : -ENOMEM;
 }
 
 static void settle(void *self, struct cleave_thread *thread, void *reserve)
 {
-	struct tree *tree = self;
+	struct forest *forest = self;
 
 	if (reserve)
-		leave_reserve(&tree->store, thread, reserve);
+		leave_reserve(&forest->store, thread, reserve);
 }
 
 /* ---- updates ---- */
 
 /*
- * Behind all of the same start and subset that are there: one more than the last of these has. It is
- * in this leaf, or in one before it; then the fence is of the same start and subset, and greater.
+ * Behind all of the same start and class that are there: one more than the last of these has. It is
+ * in this leaf, or in one before it; then the fence is of the same start and class, and greater.
  */
 static uint64_t next_tie(const struct leaf *leaf, unsigned rank, struct key upper, struct key fence)
 {
-	uint64_t subset = upper.tie & ~SEQUENCE_MASK;
+	uint64_t class = upper.tie & ~SEQUENCE_MASK;
 
 	if (rank) {
 		struct key before = leaf_key(leaf, order_slot(leaf->order, rank - 1));
 
-		if (before.start == upper.start && (before.tie & ~SEQUENCE_MASK) == subset)
+		if (before.start == upper.start && (before.tie & ~SEQUENCE_MASK) == class)
 			return before.tie + 1;
 	}
-	if (fence.start == upper.start && (fence.tie & ~SEQUENCE_MASK) == subset)
+	if (fence.start == upper.start && (fence.tie & ~SEQUENCE_MASK) == class)
 		return fence.tie;
-	return subset;
+	return class;
+}
+
+/*
+ * The first of a tree: in a leaf that becomes the root, unless another is faster.
+ * Returns: false if so; then the leaf is back in the reserve.
+ */
+static bool plant(struct tree *tree, const struct arrival *arrival, struct reserve *reserve)
+{
+	struct node *node = take_leaf(reserve), *none = NULL;
+	struct leaf *leaf = leaf_of(node);
+
+	leaf_put(leaf, 0, arrival->key, arrival->last, arrival->entry);
+	/* Release, acquire: partner is get_root. */
+	if (__atomic_compare_exchange_n(&tree->root, &none, node, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE)) {
+		set_inhabited(tree, leaf);
+		unlock(node);
+		return true;
+	}
+	put_back_leaf(reserve, leaf);
+	return false;
+}
+
+/*
+ * The place asked for: behind all of the same start and class. A plain insertion is of its thread's
+ * class; a child or copy of its source's, and, since a source may have come to start before its key,
+ * not before that (C1, C2).
+ */
+static struct key upper_key(const struct cleave_thread *thread, const struct cleave_entry *source,
+			    uint64_t start)
+{
+	struct key key = { start, (uintptr_t)thread / 64 << SEQUENCE_BITS | SEQUENCE_MASK };
+
+	if (source && interval_of(source)->start <= start) {
+		struct key before = key_of(interval_of(source));
+
+		key.tie = before.tie | SEQUENCE_MASK;
+		if (before.start > start)
+			key.start = before.start;
+	}
+	return key;
 }
 
 static void insert(void *self, struct cleave_update *update, struct cleave_entry *entry,
 		   struct cleave_entry *source, uint64_t start, uint64_t last)
 {
-	struct tree *tree = self;
+	struct tree *tree = tree_of(self, entry);
 	struct cleave_interval *interval = interval_of(entry);
-	struct arrival arrival = { { start, 0 }, last, (uintptr_t)interval };
 	struct reserve *reserve = update->reserve;
-	uint64_t low = NOWHERE;
-	struct path path;
+	const struct key upper = upper_key(update->thread, source, start);
+	bool is_stray = start < upper.start;
+	struct arrival arrival = { { upper.start, upper.tie & ~SEQUENCE_MASK },
+				   last,
+				   (uintptr_t)interval | (is_stray ? ADRIFT : 0) };
 
 	reserve->applied = true;
 	set_bounds(interval, start, last);
-	/* A source that has come to start before its key takes its copies along (C1, C2). */
-	if (source && interval_of(source)->start <= start && key_of(interval_of(source)).start > start) {
-		arrival.key.start = key_of(interval_of(source)).start;
-		low = start;
-	}
-	if (arrival.key.start != start) {
-		arrival.entry |= ADRIFT;
+	if (is_stray)
 		__atomic_add_fetch(&tree->strays, 1, __ATOMIC_SEQ_CST);
-	}
-	const struct key upper = { arrival.key.start,
-				   (uint64_t)entry->subset << SEQUENCE_BITS | SEQUENCE_MASK };
-
+	set_key(interval, arrival.key);
+	if (!get_root(tree) && plant(tree, &arrival, reserve))
+		return;
 	for (;;) {
-		struct leaf *leaf = lock_leaf(tree, upper, last, low, &path);
+		struct path path;
+		struct leaf *leaf =
+			lock_leaf(tree, upper, last, is_stray ? start : NOWHERE, &path);
 		unsigned rank = leaf_rank(leaf, upper), count = order_count(leaf->order);
 
 		arrival.key.tie = next_tie(leaf, rank, upper, path.fence);
-		interval->word[1] = arrival.key.start;
-		interval->word[2] = arrival.key.tie;
+		set_key(interval, arrival.key);
 		if (count < LEAF_SLOTS) {
 			leaf_put(leaf, rank, arrival.key, last, arrival.entry);
 			if (!count)
@@ -221,7 +259,7 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 
 static void remove_entry(void *self, struct cleave_update *update, struct cleave_entry *entry)
 {
-	struct tree *tree = self;
+	struct tree *tree = tree_of(self, entry);
 	struct cleave_interval *interval = interval_of(entry);
 	struct key key = key_of(interval);
 	bool was_stray = interval->start < key.start;
@@ -258,7 +296,7 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 static void change(void *self, struct cleave_update *update, struct cleave_entry *entry,
 		   uint64_t start, uint64_t last)
 {
-	struct tree *tree = self;
+	struct tree *tree = tree_of(self, entry);
 	struct cleave_interval *interval = interval_of(entry);
 	struct key key = key_of(interval);
 	bool was_stray = interval->start < key.start, is_stray = start < key.start;
@@ -300,269 +338,49 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 		lower(tree, key);
 }
 
-/* ---- walks ---- */
+/* ---- the whole object ---- */
 
-/* What is asked for, and how far it has come: every key before `from` has been looked at. */
-struct cursor {
-	uint64_t start, last;
-	struct key from;
-	bool partly; /* the leaf at hand may have keys before `from` */
-	bool strays; /* there were some when the walk began */
-	unsigned subset;
-};
-
-/* A leaf, and where it is; no key in it is at `limit` or behind, if it is limited. */
-struct spot {
-	struct inner *parent; /* NULL: the leaf is the root */
-	uint64_t parent_version;
-	unsigned index;
-	struct leaf *leaf;
-	uint64_t version;
-	bool limited, parent_limited;
-	struct key limit, parent_limit;
-};
-
-enum found { FOUND, AGAIN, NOTHING };
-
-/*
- * The first child from the i-th on that can have an entry for this walk. Returns: `count` if there is
- * none, with *ended set if there is none behind this node either.
- */
-static unsigned next_child(const struct inner *inner, unsigned i, unsigned count,
-			   const struct cursor *cursor, bool *ended)
-{
-	*ended = false;
-	for (; i < count; i++) {
-		/* The key of the first is not read; it was in reach when the walk came to this node. */
-		bool in_reach = !i || get(&inner->start[i]) <= cursor->last;
-
-		if (!in_reach && !cursor->strays) {
-			*ended = true;
-			return count;
-		}
-		if (get(&inner->link[i].last) >= cursor->start &&
-		    (in_reach || get(&inner->low[i]) <= cursor->last))
-			return i;
-	}
-	return count;
-}
-
-/* Find the first leaf from `from` on that can have an entry for this walk. */
-static enum found seek(const struct tree *tree, struct cursor *cursor, struct spot *spot)
-{
-	struct node *node = get_root(tree);
-	uint64_t version = await_version(node);
-	struct key from = cursor->from;
-	bool partly = true;
-
-	if (version & OBSOLETE || get_root(tree) != node)
-		return AGAIN;
-	*spot = (struct spot) { 0 };
-	while (node->level) {
-		struct inner *inner = inner_of(node);
-		unsigned count = get_count(inner), first = inner_find(inner, count, from);
-		bool ended;
-		unsigned i = next_child(inner, first, count, cursor, &ended);
-
-		if (i == count) {
-			if (!is_unchanged(node, version))
-				return AGAIN;
-			if (ended || !spot->limited)
-				return NOTHING;
-			cursor->from = spot->limit;
-			return AGAIN;
-		}
-		if (i > first) {
-			from = inner_key(inner, i);
-			partly = false;
-		}
-		spot->parent_limited = spot->limited;
-		spot->parent_limit = spot->limit;
-		if (i + 1 < count) {
-			spot->limited = true;
-			spot->limit = inner_key(inner, i + 1);
-		}
-		struct node *child = get_node(&inner->link[i].child);
-
-		if (!is_unchanged(node, version))
-			return AGAIN;
-		spot->parent = inner;
-		spot->parent_version = version;
-		spot->index = i;
-
-		uint64_t child_version = await_version(child);
-
-		if (!is_unchanged(node, version))
-			return AGAIN;
-		node = child;
-		version = child_version;
-	}
-	spot->leaf = leaf_of(node);
-	spot->version = version;
-	cursor->from = from;
-	cursor->partly = partly;
-	return FOUND;
-}
-
-/* The same, to the right under the same parent, which is mostly as it was. */
-static enum found next_leaf(struct cursor *cursor, struct spot *spot)
-{
-	struct inner *inner = spot->parent;
-	unsigned count = get_count(inner);
-	bool ended;
-	unsigned i = next_child(inner, spot->index + 1, count, cursor, &ended);
-
-	if (i == count) {
-		if (!is_unchanged(&inner->node, spot->parent_version))
-			return AGAIN;
-		if (ended || !spot->parent_limited)
-			return NOTHING;
-		cursor->from = spot->parent_limit;
-		return AGAIN;
-	}
-	struct node *child = get_node(&inner->link[i].child);
-
-	spot->limited = i + 1 < count || spot->parent_limited;
-	spot->limit = i + 1 < count ? inner_key(inner, i + 1) : spot->parent_limit;
-	if (!is_unchanged(&inner->node, spot->parent_version))
-		return AGAIN;
-	cursor->partly = false;
-	spot->index = i;
-	spot->leaf = leaf_of(child);
-	spot->version = await_version(child);
-	return is_unchanged(&inner->node, spot->parent_version) ? FOUND : AGAIN;
-}
-
-/*
- * Read out what is to be visited. The order is read first: its slots were in the leaf then, and who
- * is taken out later stays in memory, as does who is put in.
- * Returns: how many; -1 if the leaf changed meanwhile, so that nothing is known.
- */
-static int collect(const struct cursor *cursor, const struct spot *spot,
-		   struct cleave_interval **hit)
-{
-	const struct leaf *leaf = spot->leaf;
-	uint64_t order = get(&leaf->order);
-	unsigned count = order_count(order);
-	int hits = 0;
-
-	for (unsigned i = 0; i < count; i++, order >>= NIBBLE) {
-		unsigned at = order & 15;
-		const struct slot *slot = &leaf->slot[at];
-		uint64_t start = get(&leaf->start[at]);
-
-		if (start > cursor->last && !cursor->strays)
-			break;
-		if (get(&slot->last) < cursor->start)
-			continue;
-		if (cursor->partly &&
-		    is_before((struct key) { start, get(&slot->tie) }, cursor->from))
-			continue;
-		uintptr_t entry = get_word(&slot->entry);
-
-		if (entry & ADRIFT)
-			start = get(&slot_interval(entry)->start);
-		if (start > cursor->last)
-			continue;
-		hit[hits] = slot_interval(entry);
-		__builtin_prefetch(hit[hits++]);
-	}
-	return is_unchanged(&leaf->node, spot->version) ? hits : -1;
-}
-
-/*
- * Visit what was read out, while nothing new can have come between: a child or copy that was put in
- * before its parent's visit ended has to be met later in this walk (C1, C2). So the version is looked
- * at after each visit; whoever copies from the parent put the child in before (see insert), and either
- * we see that, or the copy comes after the visit and finds what that left.
- * Returns: the visitor's number; else 0, with *stays cleared, and `from` behind the last visited, if
- * the leaf has changed. pre: *stays; hits is negative if not.
- */
-static int visit_all(struct cursor *cursor, const struct spot *spot, struct cleave_interval **hit,
-		     int hits, bool *stays, cleave_visit_fn *visit, void *arg)
-{
-	for (int i = 0; i < hits && *stays; i++) {
-		struct cleave_entry *entry = &hit[i]->entry;
-
-		if (cursor->subset != CLEAVE_ALL_SUBSETS && entry->subset != cursor->subset)
-			continue;
-		int stop = visit(entry, arg);
-
-		if (stop)
-			return stop;
-		/* In one order with the visitor's writes and those of unlock_in_order. */
-		*stays = __atomic_load_n(&spot->leaf->node.version, __ATOMIC_SEQ_CST) ==
-			 spot->version;
-		if (!*stays) {
-			cursor->from = key_of(hit[i]);
-			cursor->from.tie++;
-		}
-	}
-	return 0;
-}
-
-/*
- * Loop invariant: of the entries with a key before `from`, those that have been in all the while, and
- * overlapped, have been visited once; of the others none has.
- */
 static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint64_t start,
 		uint64_t last, cleave_visit_fn *visit, void *arg)
 {
-	const struct tree *tree = self;
-	struct cursor cursor = { .start = start, .last = last, .subset = subset };
-	struct cleave_interval *hit[LEAF_SLOTS];
-	struct spot spot = { 0 };
-	enum found found = AGAIN;
+	const struct forest *forest = self;
+	unsigned first = subset == CLEAVE_ALL_SUBSETS ? 0 : subset;
+	unsigned limit = subset == CLEAVE_ALL_SUBSETS ? forest->subsets : subset + 1;
+	int stop = 0;
 
 	(void)thread;
-	cursor.strays = __atomic_load_n(&tree->strays, __ATOMIC_SEQ_CST);
-	while (found != NOTHING) {
-		if (found == AGAIN) {
-			found = seek(tree, &cursor, &spot);
-			continue;
-		}
-		int hits = collect(&cursor, &spot, hit);
-		bool stays = hits >= 0;
-		int stop = visit_all(&cursor, &spot, hit, hits, &stays, visit, arg);
-
-		if (stop)
-			return stop;
-		if (!stays) {
-			found = AGAIN;
-			continue;
-		}
-		if (!spot.limited)
-			return 0;
-		cursor.from = spot.limit;
-		found = next_leaf(&cursor, &spot);
-	}
-	return 0;
+	for (unsigned i = first; i < limit && !stop; i++)
+		stop = walk_tree(&forest->tree[i], start, last, visit, arg);
+	return stop;
 }
 
 /* Pairs with set_inhabited. */
 static bool empty(const void *self)
 {
-	const struct tree *tree = self;
+	const struct forest *forest = self;
 
-	return !__atomic_load_n(&tree->inhabited, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < forest->subsets; i++) {
+		if (__atomic_load_n(&forest->tree[i].inhabited, __ATOMIC_RELAXED))
+			return false;
+	}
+	return true;
 }
 
-/* ---- the whole object ---- */
+static size_t forest_bytes(unsigned subsets)
+{
+	return sizeof(struct forest) + subsets * sizeof(struct tree);
+}
 
 static int create(void **self, const struct cleave_structure_config *config)
 {
-	struct tree *tree = cleave_alloc(sizeof(*tree), _Alignof(struct tree), config->node);
-	struct leaf *leaf = tree ? cleave_alloc(sizeof(*leaf), 64, config->node) : NULL;
+	size_t bytes = forest_bytes(config->subsets);
+	struct forest *forest = cleave_alloc(bytes, _Alignof(struct forest), config->node);
 
-	if (!leaf) {
-		cleave_free(tree, sizeof(*tree));
+	if (!forest)
 		return -ENOMEM;
-	}
-	leaf->order = ORDER_EMPTY;
-	leaf->low = NOWHERE;
-	tree->root = &leaf->node;
-	open_store(&tree->store, config);
-	*self = tree;
+	forest->subsets = config->subsets;
+	open_store(&forest->store, config);
+	*self = forest;
 	return 0;
 }
 
@@ -580,11 +398,14 @@ static void free_below(struct node *node)
 
 static void destroy(void *self)
 {
-	struct tree *tree = self;
+	struct forest *forest = self;
 
-	free_below(tree->root);
-	close_store(&tree->store);
-	cleave_free(tree, sizeof(*tree));
+	for (unsigned i = 0; i < forest->subsets; i++) {
+		if (forest->tree[i].root)
+			free_below(forest->tree[i].root);
+	}
+	close_store(&forest->store);
+	cleave_free(forest, forest_bytes(forest->subsets));
 }
 
 static size_t memory_below(struct node *node)
@@ -600,14 +421,20 @@ static size_t memory_below(struct node *node)
 
 static size_t memory(const void *self)
 {
-	const struct tree *tree = self;
+	const struct forest *forest = self;
+	size_t bytes = forest_bytes(forest->subsets) + store_memory(&forest->store);
 
-	return sizeof(*tree) + store_memory(&tree->store) + memory_below(tree->root);
+	for (unsigned i = 0; i < forest->subsets; i++) {
+		if (forest->tree[i].root)
+			bytes += memory_below(forest->tree[i].root);
+	}
+	return bytes;
 }
 
 /* Where `validate` is: keys come in order, so that the last one met bounds the next. */
 struct inspection {
 	struct tree *tree;
+	unsigned subset;
 	struct key before;
 	bool any;
 	uint64_t strays;
@@ -627,8 +454,8 @@ static const char *check_entry(struct inspection *inspection, struct leaf *leaf,
 		return "btree_olc: an entry does not say where it is";
 	if (interval->word[1] != key.start || interval->word[2] != key.tie)
 		return "btree_olc: an entry has another key than its slot";
-	if (key.tie >> SEQUENCE_BITS != (interval->entry.subset & 0xffff))
-		return "btree_olc: an entry's key is of another subset";
+	if (interval->entry.subset != inspection->subset)
+		return "btree_olc: an entry is in another subset's tree";
 	if (interval->start > interval->last || interval->last != leaf->slot[slot].last)
 		return "btree_olc: an entry has another end than its slot, or ends before it starts";
 	if (adrift != (interval->start != key.start))
@@ -710,21 +537,30 @@ static const char *check_below(struct inspection *inspection, struct node *node)
 	return NULL;
 }
 
-static const char *validate(void *self)
+static const char *check_tree(struct tree *tree, unsigned subset)
 {
-	struct tree *tree = self;
-	struct inspection inspection = { .tree = tree };
-	const char *reason = check_below(&inspection, tree->root);
+	struct inspection inspection = { .tree = tree, .subset = subset };
+	const char *reason = tree->root ? check_below(&inspection, tree->root) : NULL;
 
 	if (reason)
 		return reason;
 	if (inspection.strays != tree->strays)
 		return "btree_olc: strays are miscounted";
-	if (tree->root->level && tree->root->count < 2)
+	if (tree->root && tree->root->level && tree->root->count < 2)
 		return "btree_olc: the root has one child";
-	bool any = tree->root->level || order_count(leaf_of(tree->root)->order);
+	return inspection.any == tree->inhabited ?
+		       NULL :
+		       "btree_olc: what says whether a tree is empty is wrong";
+}
 
-	return any == tree->inhabited ? NULL : "btree_olc: what says whether it is empty is wrong";
+static const char *validate(void *self)
+{
+	struct forest *forest = self;
+	const char *reason = NULL;
+
+	for (unsigned i = 0; i < forest->subsets && !reason; i++)
+		reason = check_tree(&forest->tree[i], i);
+	return reason;
 }
 
 static const struct cleave_field entry_fields[] = {

@@ -45,7 +45,7 @@ enum {
 
 #define NOWHERE UINT64_MAX /* `low` of what has no stray */
 
-/* The place of an entry: `tie` is its subset, modulo 2^16, over 48 bits of sequence. */
+/* The place of an entry: `tie` is its class, 16 bits, over 48 bits of sequence. */
 struct key {
 	uint64_t start, tie;
 };
@@ -90,6 +90,23 @@ _Static_assert(sizeof(struct leaf) == 512, "eight lines");
 _Static_assert(sizeof(struct inner) == 1024, "sixteen lines");
 _Static_assert(offsetof(struct leaf, start) == 64 && offsetof(struct inner, start) == 64,
 	       "the head of a node is a line");
+
+/* For reports of contended lines. */
+static const struct cleave_field leaf_fields[] = {
+	{ 0, "version, order, last" },
+	{ offsetof(struct leaf, start), "starts" },
+	{ offsetof(struct leaf, slot), "slots" },
+	{ 0, NULL },
+};
+
+static const struct cleave_field inner_fields[] = {
+	{ 0, "version, children" },
+	{ offsetof(struct inner, start), "starts" },
+	{ offsetof(struct inner, link), "children and their last" },
+	{ offsetof(struct inner, tie), "ties" },
+	{ offsetof(struct inner, low), "low" },
+	{ 0, NULL },
+};
 
 /* ---- words ---- */
 
@@ -137,6 +154,24 @@ static inline void put_count(struct inner *inner, uint32_t count)
 static inline bool is_before(struct key a, struct key b)
 {
 	return a.start < b.start || (a.start == b.start && a.tie < b.tie);
+}
+
+/* ---- entries: word[0] leaf and slot, [1] and [2] the key, [3] version of the bounds ---- */
+
+static inline struct cleave_interval *interval_of(const struct cleave_entry *entry)
+{
+	return cleave_container_of(entry, struct cleave_interval, entry);
+}
+
+static inline struct key key_of(const struct cleave_interval *interval)
+{
+	return (struct key) { interval->word[1], interval->word[2] };
+}
+
+static inline void set_key(struct cleave_interval *interval, struct key key)
+{
+	interval->word[1] = key.start;
+	interval->word[2] = key.tie;
 }
 
 /* ---- versions ---- */

@@ -7,11 +7,13 @@
 #ifndef OLC_RESERVE_H
 #define OLC_RESERVE_H
 
+#include "../lib/shim/mark.h"
 #include "olc_node.h"
 
 enum {
 	LEVELS_MAX = 14, /* of inner nodes: see struct reserve */
-	RACKS = 64,	 /* where the threads of one subset leave their reserves, once they meet */
+	RACKS = 256,	 /* at least, once two threads have met */
+	RACKS_TRIED = 4,
 	SPARE_LEAVES = 4,
 };
 
@@ -37,8 +39,8 @@ struct rack {
 struct store {
 	const int *node_of_subset;
 	struct rack *racks; /* more of them; NULL until two reserves were needed at a time */
-	uint32_t rack_mask;
-	uint32_t subsets;
+	uint32_t racks_each; /* of a subset; a power of two */
+	uint32_t rack_count;
 	uint32_t used; /* a reserve was made */
 	struct rack first;
 };
@@ -68,6 +70,15 @@ static inline struct node *take_leaf(struct reserve *reserve)
 	return &leaf->node;
 }
 
+/* pre: take_leaf's, with at most its first slot used. */
+static inline void put_back_leaf(struct reserve *reserve, struct leaf *leaf)
+{
+	leaf->last = 0;
+	leaf->node.deferred.next = reserve->leaves;
+	reserve->leaves = &leaf->node.deferred;
+	reserve->leaf_count++;
+}
+
 static inline struct inner *take_inner(struct reserve *reserve, unsigned level)
 {
 	struct cleave_deferred *taken = reserve->inners;
@@ -87,6 +98,7 @@ static inline bool stock(struct reserve *reserve, unsigned leaves, unsigned inne
 
 		if (!leaf)
 			return false;
+		clv_name(leaf, sizeof(*leaf), 0, "leaf", -1, leaf_fields);
 		leaf->node.deferred.next = reserve->leaves;
 		reserve->leaves = &leaf->node.deferred;
 		reserve->leaf_count++;
@@ -96,6 +108,7 @@ static inline bool stock(struct reserve *reserve, unsigned leaves, unsigned inne
 
 		if (!inner)
 			return false;
+		clv_name(inner, sizeof(*inner), 0, "inner node", -1, inner_fields);
 		inner->node.deferred.next = reserve->inners;
 		reserve->inners = &inner->node.deferred;
 		reserve->inner_count++;
@@ -129,24 +142,27 @@ static inline void free_reserve(struct reserve *reserve)
 	cleave_free(reserve, sizeof(*reserve));
 }
 
-/* A thread's own rack, nearly: its subset's if there are several, else by a hash. */
-static inline struct rack *rack_of(struct store *store, const struct cleave_thread *thread, uint32_t subset)
+/*
+ * The i-th rack to try: of the subset's, mostly the thread's own; then what is beside it.
+ */
+static inline struct rack *rack_of(struct store *store, const struct cleave_thread *thread,
+				   uint32_t subset, unsigned i)
 {
 	/* Acquire: partner is the release in add_racks. */
 	struct rack *racks = __atomic_load_n(&store->racks, __ATOMIC_ACQUIRE);
+	uint64_t hash = (uintptr_t)thread * 0x9e3779b97f4a7c15u >> 32;
 
 	if (!racks)
-		return &store->first;
-	if (store->subsets > 1)
-		return &racks[subset & store->rack_mask];
-	return &racks[((uintptr_t)thread * 0x9e3779b97f4a7c15u >> 32) & store->rack_mask];
+		return i ? NULL : &store->first;
+	i += subset * store->racks_each + (hash & (store->racks_each - 1));
+	return &racks[i < store->rack_count ? i : i - store->rack_count];
 }
 
 /* Returns: false if there is no memory. */
 static inline bool add_racks(struct store *store)
 {
 	struct rack *none = NULL;
-	size_t bytes = (store->rack_mask + (size_t)1) * sizeof(struct rack);
+	size_t bytes = store->rack_count * sizeof(struct rack);
 	struct rack *racks = cleave_alloc(bytes, 64, -1);
 
 	/* Release: partner is the acquire in rack_of. */
@@ -163,25 +179,36 @@ static inline bool add_racks(struct store *store)
 static inline void leave_reserve(struct store *store, const struct cleave_thread *thread,
 				 struct reserve *reserve)
 {
-	struct rack *rack = rack_of(store, thread, reserve->subset);
-	struct reserve *none = NULL;
-
 	if (reserve->applied)
 		trim(reserve, SPARE_LEAVES, 2 * LEVELS_MAX);
 	else
 		trim(reserve, reserve->leaves_before, reserve->inners_before);
-	/* Release: partner is the acquire in take_reserve. */
-	if ((reserve->fresh && !reserve->applied) ||
-	    !__atomic_compare_exchange_n(&rack->reserve, &none, reserve, false, __ATOMIC_RELEASE,
-					 __ATOMIC_RELAXED))
-		free_reserve(reserve);
+	for (unsigned i = 0; i < RACKS_TRIED && (reserve->applied || !reserve->fresh); i++) {
+		struct rack *rack = rack_of(store, thread, reserve->subset, i);
+		struct reserve *none = NULL;
+
+		/* Release: partner is the acquire in take_reserve. */
+		if (rack && __atomic_compare_exchange_n(&rack->reserve, &none, reserve, false,
+							__ATOMIC_RELEASE, __ATOMIC_RELAXED))
+			return;
+	}
+	free_reserve(reserve);
 }
 
 /* Returns: one that somebody left, or NULL. */
-static inline struct reserve *take_reserve(struct rack *rack)
+static inline struct reserve *take_reserve(struct store *store, const struct cleave_thread *thread,
+					   uint32_t subset)
 {
-	/* Acquire: partner is the release in leave_reserve. */
-	return __atomic_exchange_n(&rack->reserve, NULL, __ATOMIC_ACQUIRE);
+	struct reserve *reserve = NULL;
+
+	for (unsigned i = 0; i < RACKS_TRIED && !reserve; i++) {
+		struct rack *rack = rack_of(store, thread, subset, i);
+
+		/* Acquire: partner is the release in leave_reserve. */
+		if (rack && (!i || __atomic_load_n(&rack->reserve, __ATOMIC_RELAXED)))
+			reserve = __atomic_exchange_n(&rack->reserve, NULL, __ATOMIC_ACQUIRE);
+	}
+	return reserve;
 }
 
 /*
@@ -207,7 +234,7 @@ static inline struct reserve *make_reserve(struct store *store, unsigned inserts
 static inline struct reserve *get_reserve(struct store *store, const struct cleave_thread *thread,
 					  uint32_t subset, unsigned inserts)
 {
-	struct reserve *reserve = take_reserve(rack_of(store, thread, subset));
+	struct reserve *reserve = take_reserve(store, thread, subset);
 	int node = store->node_of_subset[subset];
 
 	if (!reserve) {
@@ -228,24 +255,26 @@ static inline struct reserve *get_reserve(struct store *store, const struct clea
 
 static inline void open_store(struct store *store, const struct cleave_structure_config *config)
 {
-	uint32_t racks = config->subsets > 1 ? config->subsets : RACKS, power = 1;
+	uint32_t racks = config->subsets;
 
-	while (power < racks)
-		power *= 2;
-	store->rack_mask = power - 1;
-	store->subsets = config->subsets;
+	store->racks_each = 1;
+	while (racks < RACKS) {
+		racks += racks;
+		store->racks_each *= 2;
+	}
+	store->rack_count = racks;
 	store->node_of_subset = config->node_of_subset;
 }
 
 static inline size_t store_memory(const struct store *store)
 {
-	return store->racks ? (store->rack_mask + (size_t)1) * sizeof(struct rack) : 0;
+	return store->racks ? store->rack_count * sizeof(struct rack) : 0;
 }
 
 static inline void close_store(struct store *store)
 {
 	free_reserve(store->first.reserve);
-	for (uint32_t i = 0; store->racks && i <= store->rack_mask; i++)
+	for (uint32_t i = 0; store->racks && i < store->rack_count; i++)
 		free_reserve(store->racks[i].reserve);
 	cleave_free(store->racks, store_memory(store));
 }

@@ -16,12 +16,12 @@ enum {
 	FULL = 10, /* if together they are no more than this */
 };
 
+/* One a subset. */
 struct tree {
-	struct node *root;  /* written by who has the old root locked */
-	uint32_t inhabited; /* 0: the root is a leaf, and empty; written by who has it locked */
-	/* How many entries start before their key does. */
-	_Alignas(64) uint64_t strays;
-	_Alignas(64) struct store store;
+	_Alignas(64) struct node *root; /* NULL until the first insertion; written by who has the old
+					 * one locked */
+	uint32_t inhabited; /* 0: no root, or an empty leaf; written by who has that locked */
+	_Alignas(64) uint64_t strays; /* how many entries start before their key does */
 };
 
 /* From the root to a leaf: what was seen at which version. */
