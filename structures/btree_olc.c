@@ -286,8 +286,9 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 		return;
 	if (falls)
 		lower(tree, key);
+	/* An empty leaf has to go, see I4; others may stay if they are in demand. */
 	if (count <= THIN) {
-		while (!try_thin(tree, update->thread, key))
+		while (!try_thin(tree, update->thread, key) && !count)
 			;
 	}
 }

@@ -14,6 +14,7 @@
 enum {
 	THIN = 3,  /* a leaf of so few joins its neighbour, */
 	FULL = 10, /* if together they are no more than this */
+	ATTEMPTS = 2,
 };
 
 /* One a subset. */
@@ -186,9 +187,13 @@ static inline bool try_lower(struct tree *tree, struct key key)
 	return true;
 }
 
+/*
+ * Where others are changing the same nodes it gives up: maxima that are too large only cost walks,
+ * and whoever next takes a leaf's last away lowers them.
+ */
 static inline void lower(struct tree *tree, struct key key)
 {
-	while (!try_lower(tree, key))
+	for (unsigned i = 0; i < ATTEMPTS && !try_lower(tree, key); i++)
 		;
 }
 
