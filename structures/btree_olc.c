@@ -138,7 +138,8 @@ static int prepare(void *self, struct cleave_thread *thread, const struct cleave
 	*reserve = NULL;
 	if (!inserts)
 		return 0;
-	*reserve = get_reserve(&forest->store, thread, ops[0].entry->subset, inserts);
+	*reserve = get_reserve(&forest->store, thread, forest->store.node_of_subset[ops[0].entry->subset],
+			       inserts);
 	return *reserve ? 0 : -ENOMEM;
 }
 
@@ -380,7 +381,7 @@ static int create(void **self, const struct cleave_structure_config *config)
 	if (!forest)
 		return -ENOMEM;
 	forest->subsets = config->subsets;
-	open_store(&forest->store, config);
+	forest->store.node_of_subset = config->node_of_subset;
 	*self = forest;
 	return 0;
 }

@@ -30,6 +30,7 @@
 enum {
 	LEAF_SLOTS = 14,
 	INNER_CHILDREN = 24,
+	THIRD = INNER_CHILDREN / 3,
 
 	LOCKED = 1,
 	OBSOLETE = 2,
@@ -320,20 +321,16 @@ static inline bool slot_strays(const struct leaf *leaf, unsigned slot)
 /* How many keys are before `key` or equal. pre: locked. */
 static inline unsigned leaf_rank(const struct leaf *leaf, struct key key)
 {
-	unsigned count = order_count(leaf->order), before = 0, equal = 0;
+	unsigned count = order_count(leaf->order), rank = 0;
 	uint64_t order = leaf->order;
 
 	/* Without branches: where to stop is a matter of chance. */
-	for (unsigned i = 0; i < count; i++, order >>= NIBBLE) {
-		uint64_t start = leaf->start[order & 15];
-
-		before += start < key.start;
-		equal += start == key.start;
-	}
-	/* Mostly there are none of the same start, or only such as stand before: last ones first. */
-	while (equal && leaf->slot[order_slot(leaf->order, before + equal - 1)].tie > key.tie)
-		equal--;
-	return before + equal;
+	for (unsigned i = 0; i < count; i++, order >>= NIBBLE)
+		rank += leaf->start[order & 15] <= key.start;
+	/* Mostly none of the same start is behind. */
+	while (rank && is_before(key, leaf_key(leaf, order_slot(leaf->order, rank - 1))))
+		rank--;
+	return rank;
 }
 
 /*
@@ -402,9 +399,19 @@ static inline unsigned inner_find(const struct inner *inner, unsigned count, str
 {
 	unsigned at = 0;
 
-	/* Without branches: where to stop is a matter of chance. */
-	for (unsigned i = 1; i < count; i++)
-		at += get(&inner->start[i]) <= key.start;
+	/*
+	 * By thirds, then one by one; without branches, since where to stop is a matter of chance.
+	 * start[] is full of UINT64_MAX behind the last child's; [0] and what comes first in a third
+	 * need no look.
+	 */
+	for (unsigned i = THIRD; i < INNER_CHILDREN; i += THIRD)
+		at += get(&inner->start[i]) <= key.start ? THIRD : 0;
+	const uint64_t *third = &inner->start[at];
+
+	for (unsigned i = 1; i < THIRD; i++)
+		at += get(&third[i]) <= key.start;
+	/* Mostly none of the same start is behind. */
+	at = at < count ? at : count - 1;
 	while (at && get(&inner->start[at]) == key.start && get(&inner->tie[at]) > key.tie)
 		at--;
 	return at;
@@ -463,6 +470,7 @@ static inline void inner_take(struct inner *inner, unsigned i)
 
 		inner_set(inner, k, &moved);
 	}
+	put(&inner->start[count], UINT64_MAX);
 	put_count(inner, count);
 }
 
@@ -474,6 +482,7 @@ static inline void inner_move(struct inner *inner, unsigned i, struct inner *to)
 		struct branch moved = inner_branch(inner, k);
 
 		inner_set(to, k - i, &moved);
+		put(&inner->start[k], UINT64_MAX);
 	}
 	put_count(to, count - i);
 	put_count(inner, i);

@@ -2,7 +2,7 @@
 /*
  * The memory that insertions of btree_olc.c, which alone includes this, can need: gathered in prepare,
  * left for the next one in settle. A thread has a reserve to itself in between, so that taking nodes
- * from it needs no care; what is shared is the racks, each one word that is exchanged for NULL and back.
+ * from it needs no care; between batches it lies in a rack that is the thread's alone.
  */
 #ifndef OLC_RESERVE_H
 #define OLC_RESERVE_H
@@ -12,9 +12,19 @@
 
 enum {
 	LEVELS_MAX = 14, /* of inner nodes: see struct reserve */
-	RACKS = 256,	 /* at least, once two threads have met */
+	RACKS = 1024,	 /* once two threads have met */
 	RACKS_TRIED = 4,
 	SPARE_LEAVES = 4,
+};
+
+/*
+ * Where a thread leaves its reserve. Its owner alone reads and writes `reserve`, and needs no atomics
+ * for it: two of them, an insertion, would be a tenth of its time. A rack is owned for good; a handle
+ * is used by one thread at a time, and again by another once that has ended.
+ */
+struct rack {
+	_Alignas(64) const struct cleave_thread *owner;
+	struct reserve *reserve;
 };
 
 /*
@@ -26,23 +36,15 @@ struct reserve {
 	struct cleave_deferred *leaves, *inners;
 	unsigned leaf_count, inner_count;
 	unsigned leaves_before, inners_before; /* that were there when it was taken */
-	uint32_t subset;		       /* for which it was taken */
 	bool fresh;			       /* not from a rack */
 	bool applied;			       /* insertions were made with it */
-};
-
-/* A reserve that nobody uses at the moment. */
-struct rack {
-	_Alignas(64) struct reserve *reserve;
+	struct rack *racks;		       /* for the store, if it has none */
 };
 
 struct store {
+	struct rack first; /* what is in it when there are others stays there */
 	const int *node_of_subset;
-	struct rack *racks; /* more of them; NULL until two reserves were needed at a time */
-	uint32_t racks_each; /* of a subset; a power of two */
-	uint32_t rack_count;
-	uint32_t used; /* a reserve was made */
-	struct rack first;
+	struct rack *racks; /* RACKS of them; NULL until two threads have met */
 };
 
 static inline void free_leaf(struct cleave_deferred *deferred)
@@ -87,6 +89,8 @@ static inline struct inner *take_inner(struct reserve *reserve, unsigned level)
 	reserve->inners = taken->next;
 	reserve->inner_count--;
 	inner->node.level = level;
+	for (unsigned i = 0; i < INNER_CHILDREN; i++)
+		inner->start[i] = UINT64_MAX;
 	return inner;
 }
 
@@ -139,92 +143,81 @@ static inline void free_reserve(struct reserve *reserve)
 	if (!reserve)
 		return;
 	trim(reserve, 0, 0);
+	cleave_free(reserve->racks, reserve->racks ? RACKS * sizeof(struct rack) : 0);
 	cleave_free(reserve, sizeof(*reserve));
 }
 
-/*
- * The i-th rack to try: of the subset's, mostly the thread's own; then what is beside it.
- */
-static inline struct rack *rack_of(struct store *store, const struct cleave_thread *thread,
-				   uint32_t subset, unsigned i)
+static inline bool owns(struct rack *rack, const struct cleave_thread *thread)
 {
-	/* Acquire: partner is the release in add_racks. */
+	const struct cleave_thread *owner = __atomic_load_n(&rack->owner, __ATOMIC_RELAXED);
+
+	/* Relaxed: what the owner finds in it, it put there itself. */
+	return owner == thread ||
+	       (!owner && __atomic_compare_exchange_n(&rack->owner, &owner, thread, false,
+						      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+}
+
+/* Returns: the thread's rack; NULL if there are others where it might be. */
+static inline struct rack *find_rack(struct store *store, const struct cleave_thread *thread)
+{
+	/* Acquire: partner is the release in install_racks. */
 	struct rack *racks = __atomic_load_n(&store->racks, __ATOMIC_ACQUIRE);
 	uint64_t hash = (uintptr_t)thread * 0x9e3779b97f4a7c15u >> 32;
 
 	if (!racks)
-		return i ? NULL : &store->first;
-	i += subset * store->racks_each + (hash & (store->racks_each - 1));
-	return &racks[i < store->rack_count ? i : i - store->rack_count];
+		return owns(&store->first, thread) ? &store->first : NULL;
+	for (unsigned i = 0; i < RACKS_TRIED; i++) {
+		if (owns(&racks[(hash + i) % RACKS], thread))
+			return &racks[(hash + i) % RACKS];
+	}
+	return NULL;
 }
 
-/* Returns: false if there is no memory. */
-static inline bool add_racks(struct store *store)
+static inline void install_racks(struct store *store, struct reserve *reserve)
 {
 	struct rack *none = NULL;
-	size_t bytes = store->rack_count * sizeof(struct rack);
-	struct rack *racks = cleave_alloc(bytes, 64, -1);
 
-	/* Release: partner is the acquire in rack_of. */
-	if (racks && !__atomic_compare_exchange_n(&store->racks, &none, racks, false,
-						  __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-		cleave_free(racks, bytes);
-	return racks;
+	/* Release: partner is the acquire in find_rack. */
+	if (__atomic_compare_exchange_n(&store->racks, &none, reserve->racks, false,
+					__ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		reserve->racks = NULL;
 }
 
 /*
- * Put it where the next one finds it; if there is one, it is too many. After a batch that was not
- * applied, all that was made for it goes: nothing is left behind by what fails.
+ * For the thread's next batch; a second one would be too many. After a batch that was not applied, all
+ * that was made for it goes: nothing is left behind by what fails.
  */
 static inline void leave_reserve(struct store *store, const struct cleave_thread *thread,
 				 struct reserve *reserve)
 {
+	struct rack *rack = find_rack(store, thread);
+
 	if (reserve->applied)
 		trim(reserve, SPARE_LEAVES, 2 * LEVELS_MAX);
 	else
 		trim(reserve, reserve->leaves_before, reserve->inners_before);
-	for (unsigned i = 0; i < RACKS_TRIED && (reserve->applied || !reserve->fresh); i++) {
-		struct rack *rack = rack_of(store, thread, reserve->subset, i);
-		struct reserve *none = NULL;
-
-		/* Release: partner is the acquire in take_reserve. */
-		if (rack && __atomic_compare_exchange_n(&rack->reserve, &none, reserve, false,
-							__ATOMIC_RELEASE, __ATOMIC_RELAXED))
-			return;
-	}
-	free_reserve(reserve);
+	if (reserve->racks && reserve->applied)
+		install_racks(store, reserve);
+	if (rack && !rack->reserve && (reserve->applied || !reserve->fresh))
+		rack->reserve = reserve;
+	else
+		free_reserve(reserve);
 }
 
-/* Returns: one that somebody left, or NULL. */
-static inline struct reserve *take_reserve(struct store *store, const struct cleave_thread *thread,
-					   uint32_t subset)
-{
-	struct reserve *reserve = NULL;
-
-	for (unsigned i = 0; i < RACKS_TRIED && !reserve; i++) {
-		struct rack *rack = rack_of(store, thread, subset, i);
-
-		/* Acquire: partner is the release in leave_reserve. */
-		if (rack && (!i || __atomic_load_n(&rack->reserve, __ATOMIC_RELAXED)))
-			reserve = __atomic_exchange_n(&rack->reserve, NULL, __ATOMIC_ACQUIRE);
-	}
-	return reserve;
-}
-
-/*
- * Returns: a new one; NULL if there is no memory, then nothing has changed. Were there one already,
- * two are in use at a time: racks keep them apart from now on.
- */
-static inline struct reserve *make_reserve(struct store *store, unsigned inserts, int node)
+/* Returns: a new one; NULL if there is no memory, then nothing has changed. */
+static inline struct reserve *make_reserve(struct store *store, bool has_rack, unsigned inserts,
+					   int node)
 {
 	struct reserve *reserve = cleave_alloc(sizeof(*reserve), 64, -1);
-	bool met = __atomic_exchange_n(&store->used, 1, __ATOMIC_RELAXED);
 
 	if (!reserve)
 		return NULL;
 	reserve->fresh = true;
-	if (stock(reserve, inserts, inserts * LEVELS_MAX, node) &&
-	    (!met || __atomic_load_n(&store->racks, __ATOMIC_RELAXED) || add_racks(store)))
+	if (!has_rack && !__atomic_load_n(&store->racks, __ATOMIC_RELAXED))
+		reserve->racks = cleave_alloc(RACKS * sizeof(struct rack), 64, -1);
+	else
+		has_rack = true;
+	if ((has_rack || reserve->racks) && stock(reserve, inserts, inserts * LEVELS_MAX, node))
 		return reserve;
 	free_reserve(reserve);
 	return NULL;
@@ -232,18 +225,14 @@ static inline struct reserve *make_reserve(struct store *store, unsigned inserts
 
 /* Returns: one with as many nodes as `inserts` insertions can need; NULL if there is no memory. */
 static inline struct reserve *get_reserve(struct store *store, const struct cleave_thread *thread,
-					  uint32_t subset, unsigned inserts)
+					  int node, unsigned inserts)
 {
-	struct reserve *reserve = take_reserve(store, thread, subset);
-	int node = store->node_of_subset[subset];
+	struct rack *rack = find_rack(store, thread);
+	struct reserve *reserve = rack ? rack->reserve : NULL;
 
-	if (!reserve) {
-		reserve = make_reserve(store, inserts, node);
-		if (reserve)
-			reserve->subset = subset;
-		return reserve;
-	}
-	reserve->subset = subset;
+	if (!reserve)
+		return make_reserve(store, rack, inserts, node);
+	rack->reserve = NULL;
 	reserve->fresh = reserve->applied = false;
 	reserve->leaves_before = reserve->leaf_count;
 	reserve->inners_before = reserve->inner_count;
@@ -253,28 +242,15 @@ static inline struct reserve *get_reserve(struct store *store, const struct clea
 	return NULL;
 }
 
-static inline void open_store(struct store *store, const struct cleave_structure_config *config)
-{
-	uint32_t racks = config->subsets;
-
-	store->racks_each = 1;
-	while (racks < RACKS) {
-		racks += racks;
-		store->racks_each *= 2;
-	}
-	store->rack_count = racks;
-	store->node_of_subset = config->node_of_subset;
-}
-
 static inline size_t store_memory(const struct store *store)
 {
-	return store->racks ? store->rack_count * sizeof(struct rack) : 0;
+	return store->racks ? RACKS * sizeof(struct rack) : 0;
 }
 
 static inline void close_store(struct store *store)
 {
 	free_reserve(store->first.reserve);
-	for (uint32_t i = 0; store->racks && i < store->rack_count; i++)
+	for (uint32_t i = 0; store->racks && i < RACKS; i++)
 		free_reserve(store->racks[i].reserve);
 	cleave_free(store->racks, store_memory(store));
 }
