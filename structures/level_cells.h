@@ -103,16 +103,17 @@ struct grid {
 	unsigned wants; /* what the next prepare is to bring; its own to clear */
 	int node;
 	_Alignas(64) uintptr_t segment[SEGMENTS]; /* as if slot 0 were in each */
-	/* Written when a cell or a run comes or goes. */
+	/* Written when a cell comes or goes: one line, unless it is of a high level. */
 	_Alignas(64) size_t cells;
-	size_t copied; /* members that are COPIED */
+	uint32_t cells_of_level[LEVEL_LAST + 1];
 	struct member *late;
-	struct run *spare;
+	size_t copied; /* members that are COPIED */
+	/* Written when a run comes or goes. */
+	_Alignas(64) struct run *spare;
 	size_t spares;
 	size_t runs; /* spare or not */
 	struct slab *slabs;
 	unsigned asked; /* wants, brought or not, that were not yet taken over */
-	uint32_t cells_of_level[LEVEL_LAST + 1];
 	_Alignas(64) uintptr_t first_slots[SLOTS_FIRST];
 };
 

@@ -293,9 +293,15 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 	take(self, member_of(entry));
 }
 
+/* Is there one cell at most? Then `levels` may become 0 when an entry is taken out. */
+static inline bool is_only_cell(const struct grid *grid)
+{
+	return !(grid->levels & (grid->levels - 1)) && grid->cells <= 1;
+}
+
 /*
- * In place if the cell stays and no run has the bounds. Otherwise the level that it goes to is
- * counted up before it is out, so that `levels` is never 0 meanwhile (C8).
+ * In place if the cell stays and no run has the bounds. Of an only cell the new level is counted up
+ * while the entry is out, so that `levels` is never 0 meanwhile (C8).
  */
 static void change(void *self, struct cleave_update *update, struct cleave_entry *entry,
 		   uint64_t start, uint64_t last)
@@ -309,10 +315,14 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 		member->last = last;
 		return;
 	}
-	count_up(grid, level);
+	bool only = is_only_cell(grid);
+
+	if (only)
+		count_up(grid, level);
 	take(grid, member);
 	put(grid, update, member, NULL, start, last);
-	count_down(grid, level);
+	if (only)
+		count_down(grid, level);
 }
 
 /* ---- walks ---- */
