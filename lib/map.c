@@ -340,8 +340,35 @@ static void *reserving_object(const struct cleave_map *map, const struct cleave_
 	return clv_map_object(map, batch->ops[0].entry->subset);
 }
 
-static __attribute__((noinline)) int reserve(struct cleave_map *map, struct cleave_thread *thread,
-						struct cleave_batch *batch)
+static __attribute__((noinline)) void settle(struct cleave_map *map, struct cleave_thread *thread,
+					     struct cleave_batch *batch)
+{
+	if (batch->priv[1] || batch->priv[2])
+		map->scheme->settle(map, thread, batch);
+	if (batch->priv[0])
+		map->structure->settle(reserving_object(map, batch), thread, batch->priv[0]);
+}
+
+/* Give back what is left of what was reserved. Mostly that was nothing. */
+static inline void settle_any(struct cleave_map *map, struct cleave_thread *thread,
+			      struct cleave_batch *batch)
+{
+	if (__builtin_expect(batch->priv[0] || batch->priv[1] || batch->priv[2], 0))
+		settle(map, thread, batch);
+}
+
+static __attribute__((noinline)) int reserve_for_scheme(struct cleave_map *map,
+							struct cleave_thread *thread,
+							struct cleave_batch *batch)
+{
+	int code = map->scheme->prepare(map, thread, batch);
+	if (code && batch->priv[0])
+		map->structure->settle(reserving_object(map, batch), thread, batch->priv[0]);
+	return code;
+}
+
+static inline int reserve(struct cleave_map *map, struct cleave_thread *thread,
+			  struct cleave_batch *batch)
 {
 	const struct cleave_structure *structure = map->structure;
 	if (structure->prepare) {
@@ -350,16 +377,7 @@ static __attribute__((noinline)) int reserve(struct cleave_map *map, struct clea
 		if (code)
 			return code;
 	}
-	if (map->scheme->prepare) {
-		int code = map->scheme->prepare(map, thread, batch);
-		if (code) {
-			if (structure->settle)
-				structure->settle(reserving_object(map, batch), thread,
-						  batch->priv[0]);
-			return code;
-		}
-	}
-	return 0;
+	return map->scheme->prepare ? reserve_for_scheme(map, thread, batch) : 0;
 }
 
 /* Inline in each of its callers: an update is short, and calls on its way show. */
@@ -381,15 +399,6 @@ static inline __attribute__((always_inline)) int prepare(struct cleave_map *map,
 	return map->reserves ? reserve(map, thread, batch) : 0;
 }
 
-static __attribute__((noinline)) void settle(struct cleave_map *map, struct cleave_thread *thread,
-					     struct cleave_batch *batch)
-{
-	if (map->scheme->settle)
-		map->scheme->settle(map, thread, batch);
-	if (batch->priv[0] && map->structure->settle)
-		map->structure->settle(reserving_object(map, batch), thread, batch->priv[0]);
-}
-
 static inline __attribute__((always_inline)) void commit(struct cleave_map *map,
 							 struct cleave_thread *thread,
 							 struct cleave_batch *batch)
@@ -397,8 +406,7 @@ static inline __attribute__((always_inline)) void commit(struct cleave_map *map,
 	enter(map, thread);
 	map->scheme->commit(map, thread, batch);
 	leave(map, thread);
-	if (map->reserves && (batch->priv[0] || map->scheme->settle))
-		settle(map, thread, batch);
+	settle_any(map, thread, batch);
 }
 
 int cleave_prepare(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
@@ -413,8 +421,7 @@ void cleave_commit(struct cleave_map *map, struct cleave_thread *thread, struct 
 
 void cleave_abandon(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
 {
-	if (map->reserves)
-		settle(map, thread, batch);
+	settle_any(map, thread, batch);
 }
 
 int cleave_apply(struct cleave_map *map, struct cleave_thread *thread, const struct cleave_op *ops,

@@ -124,8 +124,8 @@ struct cleave_structure {
 	 * they are applied. `self` is the object of the first op; the others may be for others, and
 	 * what is reserved serves them all. Locks: none. Returns: 0 with *reserve set; -ENOMEM,
 	 * nothing reserved.
-	 * `settle` gives back what is left of it, after the batch was applied or abandoned; it is
-	 * not called if that is NULL.
+	 * `settle` gives back what is left of it, after the batch was applied or abandoned. *reserve is
+	 * NULL before; where prepare leaves it so, nothing is reserved, and settle is not called.
 	 * NULL, both: updates never need memory.
 	 */
 	int (*prepare)(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
