@@ -66,6 +66,7 @@
  */
 #include <errno.h>
 
+#include "../lib/shim/mark.h"
 #include "slot_array.h"
 
 enum {
@@ -94,13 +95,17 @@ static void set_live(struct clv_slot_array *array, size_t live)
 
 /* ---- updates ---- */
 
-/* Put what prepare has brought where it is wanted. The rest stays for settle to free. */
+/*
+ * Take of what prepare has brought what is wanted, and so much that a chunk is spare: squeezing
+ * gives one in its own time. The rest stays for settle to free.
+ */
 static void take_reserve(struct clv_slot_array *array, struct reserve *reserve)
 {
-	/* One more: the entry that is being inserted. */
-	while (reserve && reserve->first && clv_slot_lacks(array, 1)) {
-		struct clv_slot_chunk *chunk = reserve->first;
+	struct clv_slot_chunk *chunk;
 
+	while (reserve && (chunk = reserve->first) &&
+	       (clv_slot_lacks(array) ||
+		array->spare_groups + chunk->groups <= CLV_SLOT_SPARE_FEW)) {
 		reserve->first = chunk->next;
 		clv_slot_add_spare(array, chunk);
 	}
@@ -157,10 +162,12 @@ static inline void take_out(struct clv_slot_array *array, struct cleave_interval
 {
 	uint32_t *from = (uint32_t *)interval->word[CLV_SLOT_ADDRESS];
 
-	if (__builtin_expect(from != CLV_SLOT_LISTED, 1))
+	if (__builtin_expect(from != CLV_SLOT_LISTED, 1)) {
 		*from = CLV_SLOT_HOLE;
-	else
+	} else {
 		clv_slot_list_remove(array, interval);
+		clv_slot_set_hint(array);
+	}
 }
 
 static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *last)
@@ -217,11 +224,13 @@ static void settle(void *self, struct cleave_thread *thread, void *reserve)
 
 static int reserve_groups(struct clv_slot_array *array, size_t groups, struct reserve **reserve)
 {
-	struct reserve *made = cleave_alloc(sizeof(*made), _Alignof(max_align_t), array->node);
+	/* A line of its own: others' could be next to it. */
+	struct reserve *made = cleave_alloc(sizeof(*made), CLV_SLOT_LINE_BYTES, array->node);
 
 	*reserve = made;
 	if (!made)
 		return -ENOMEM;
+	clv_name(made, sizeof(*made), 0, "sharded_array: reserve", -1, NULL);
 	while (groups) {
 		unsigned some =
 			groups < CLV_SLOT_GROUPS_MAX ? (unsigned)groups : CLV_SLOT_GROUPS_MAX;
@@ -230,6 +239,7 @@ static int reserve_groups(struct clv_slot_array *array, size_t groups, struct re
 
 		if (!chunk)
 			return -ENOMEM;
+		clv_name(chunk, clv_slot_bytes_of(some), 0, "sharded_array: slots", -1, NULL);
 		chunk->groups = some;
 		chunk->next = made->first;
 		made->first = chunk;
@@ -240,7 +250,8 @@ static int reserve_groups(struct clv_slot_array *array, size_t groups, struct re
 
 /*
  * A chunk if it is wanted, or if the batch by itself takes more than an array has in hand. Of other
- * subsets than the first op's nothing can be seen from here: one chunk, for those that want it.
+ * subsets than the first op's nothing can be seen from here: one chunk, for those that want it. A
+ * change seldom needs a slot, and can do without.
  */
 static __attribute__((noinline)) int prepare_slowly(struct clv_slot_array *array,
 						    const struct cleave_op *ops, unsigned count,
@@ -254,7 +265,7 @@ static __attribute__((noinline)) int prepare_slowly(struct clv_slot_array *array
 	if (hint & CLV_SLOT_HINT_SURPLUS)
 		clv_slot_free_surplus(array);
 	for (unsigned i = 0; i < count; i++) {
-		inserts += ops[i].kind != CLEAVE_REMOVE;
+		inserts += ops[i].kind <= CLEAVE_INSERT_NEAR;
 		elsewhere |= ops[i].entry->subset != ops[0].entry->subset;
 	}
 	if (inserts > INSERTS_FEW && groups * CLV_SLOTS < inserts)

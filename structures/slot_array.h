@@ -13,6 +13,7 @@ enum {
 	CLV_SLOT_HITS_WORDS =
 		(CLV_SLOT_GROUPS_MAX + CLV_SLOT_GROUPS_A_WORD - 1) / CLV_SLOT_GROUPS_A_WORD,
 	CLV_SLOT_FEW = CLV_SLOTS, /* holes that are never too many */
+	CLV_SLOT_SPARE_FEW = 4,	  /* groups in spare chunks that are never too many */
 	CLV_SLOT_LISTED_FEW = 4,  /* entries that take no chunk */
 	CLV_SLOT_LISTED = 0,	  /* in the place of a slot's address */
 };
@@ -155,19 +156,18 @@ static inline size_t clv_slot_room_of(const struct clv_slot_array *array)
 	return spare + (size_t)(limit - array->group) * CLV_SLOTS - array->next;
 }
 
-/* Are there more entries to be put into slots than slots, with `more` beside the listed? */
-static inline bool clv_slot_lacks(const struct clv_slot_array *array, unsigned more)
+/* Are there fewer slots than entries to be put into them, with the next insert's? */
+static inline bool clv_slot_lacks(const struct clv_slot_array *array)
 {
-	return array->listed + more >
-	       (array->first ? clv_slot_room_of(array) : CLV_SLOT_LISTED_FEW);
+	return array->listed >= (array->first ? clv_slot_room_of(array) : CLV_SLOT_LISTED_FEW);
 }
 
-/* How large a chunk is wanted, in groups: a quarter of what there is. 0: none. */
+/* How large a chunk the next insert is to bring, in groups: a quarter of what there is. 0: none. */
 static inline uint32_t clv_slot_wants(const struct clv_slot_array *array)
 {
 	size_t groups = (array->used / 4 + array->listed) / CLV_SLOTS + 1;
 
-	if (!clv_slot_lacks(array, 0))
+	if (!clv_slot_lacks(array))
 		return 0;
 	return groups < CLV_SLOT_GROUPS_MAX ? (uint32_t)groups : CLV_SLOT_GROUPS_MAX;
 }
@@ -211,7 +211,7 @@ static inline struct clv_slot_chunk *clv_slot_take_spare(struct clv_slot_array *
  */
 static inline void clv_slot_shed_chunk(struct clv_slot_array *array)
 {
-	if (array->spare_groups > 1 + array->used / 4 / CLV_SLOTS &&
+	if (array->spare_groups > CLV_SLOT_SPARE_FEW + array->used / 4 / CLV_SLOTS &&
 	    !__atomic_load_n(&array->surplus, __ATOMIC_RELAXED))
 		__atomic_store_n(&array->surplus, clv_slot_take_spare(array), __ATOMIC_RELEASE);
 }
@@ -306,7 +306,10 @@ static inline void clv_slot_move_group(struct clv_slot_array *array, struct clv_
 	array->put_slot = at;
 }
 
-/* `get` goes on by a group, and out of its chunk, which is given back if `put` is not in it. */
+/*
+ * `get` goes on by a group, and out of its chunk, which is given back if nothing was put down in
+ * it. Only in the first chunk can `put` have put nothing down: it goes into others to do so.
+ */
 static inline void clv_slot_pass_group(struct clv_slot_array *array)
 {
 	struct clv_slot_chunk *chunk = array->get;
@@ -316,9 +319,12 @@ static inline void clv_slot_pass_group(struct clv_slot_array *array)
 		return;
 	array->get = chunk->next;
 	array->get_slot = 0;
-	if (array->put == chunk)
+	if (array->put != chunk)
+		array->put->next = chunk->next;
+	else if (!array->put_slot)
+		array->first = array->put = chunk->next;
+	else
 		return;
-	array->put->next = chunk->next;
 	array->used -= clv_slot_count(chunk);
 	clv_slot_add_spare(array, chunk);
 }
