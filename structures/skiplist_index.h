@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * skiplist_lazy's layout and its index of towers; the drawing, the protocol and why it is right are
+ * at the head of skiplist_lazy.c.
+ */
+#ifndef CLV_SKIPLIST_INDEX_H
+#define CLV_SKIPLIST_INDEX_H
+
+#include <errno.h>
+
+#include <cleave/structure.h>
+
+enum {
+	LEVELS = 12,	  /* of towers, of which there are 4^LEVELS * 8 entries' */
+	TOWER_CHANCE = 8, /* one entry in so many has a tower */
+};
+
+/* Below the address in a node's state. */
+enum {
+	LOCKED = 1,
+	DEAD = 2,	/* removed; its `next` does not change any more */
+	STANDS_IN = 4,	/* for the entry at the address; without it, the one that stands in for it */
+};
+
+struct tower;
+
+/* An entry, or what stands in for one that moved. Lies over struct cleave_interval. */
+struct node {
+	struct cleave_entry entry;
+	uint64_t start;
+	uint64_t last;
+	struct node *next, *prev;
+	struct tower *tower; /* or NULL */
+	union {
+		uint64_t label;	    /* ascends among equal starts of a subset */
+		uintptr_t planned;  /* from prepare to insert: it gets a tower */
+	};
+	uintptr_t state;
+} __attribute__((aligned(64), may_alias));
+
+_Static_assert(sizeof(struct node) == sizeof(struct cleave_interval), "it is an entry");
+_Static_assert(offsetof(struct node, next) == offsetof(struct cleave_interval, word), "likewise");
+
+/* The order of the list. Unique among those that are in. */
+struct key {
+	uint64_t start;
+	uint32_t subset;
+	uint64_t label;
+};
+
+struct link {
+	struct tower *next;
+	uint64_t max; /* no entry behind the source up to the target (the end) reaches farther */
+};
+
+struct tower {
+	uint64_t version; /* odd: locked */
+	uint64_t start, label;
+	uint32_t subset;
+	uint16_t height;
+	uint16_t linked; /* so many levels, from below */
+	struct node *node;
+	struct cleave_deferred deferred;
+	bool with_node; /* which lies in front, in the same block */
+	struct link link[];
+};
+
+/* One a map; the head's tower follows. */
+struct list {
+	struct node head;
+	_Alignas(64) unsigned levels; /* in use; never fewer again */
+	const int *node_of_subset;
+};
+
+enum { LIST_BYTES = sizeof(struct list) + sizeof(struct tower) + LEVELS * sizeof(struct link) };
+
+/* For each level, who comes last in front of a key. */
+struct path {
+	struct tower *at[LEVELS];
+};
+
+static inline struct node *node_of(const struct cleave_entry *entry)
+{
+	return (struct node *)entry;
+}
+
+static inline struct tower *top_of(const struct list *list)
+{
+	return (struct tower *)(list + 1);
+}
+
+static inline struct node *other_of(uintptr_t state)
+{
+	return (struct node *)(state & ~(uintptr_t)63);
+}
+
+/* Acquire: partner is set_current; what stands in is complete. */
+static inline struct node *current_of(const struct node *own)
+{
+	struct node *moved = other_of(__atomic_load_n(&own->state, __ATOMIC_ACQUIRE));
+
+	return moved ? moved : (struct node *)own;
+}
+
+/* Acquire: partners are the stores in link_node and unlink_node. */
+static inline struct node *next_of(const struct node *node)
+{
+	return __atomic_load_n(&node->next, __ATOMIC_ACQUIRE);
+}
+
+/* Written under the lock of the predecessor, be it the one before or after. */
+static inline struct node *prev_of(const struct node *node)
+{
+	return __atomic_load_n(&node->prev, __ATOMIC_ACQUIRE);
+}
+
+static inline void set_prev(struct node *node, struct node *prev)
+{
+	/* Release: partner is prev_of. */
+	__atomic_store_n(&node->prev, prev, __ATOMIC_RELEASE);
+}
+
+static inline uint64_t last_of(const struct node *node)
+{
+	/* Partners: the stores of `last` in insert and change. */
+	return __atomic_load_n(&node->last, __ATOMIC_SEQ_CST);
+}
+
+static inline struct key key_of(const struct node *node)
+{
+	return (struct key) { node->start, node->entry.subset, node->label };
+}
+
+static inline bool precedes(uint64_t start, uint32_t subset, uint64_t label, const struct key *key)
+{
+	if (start != key->start)
+		return start < key->start;
+	if (subset != key->subset)
+		return subset < key->subset;
+	return label < key->label;
+}
+
+static inline bool precedes_node(const struct node *node, const struct key *key)
+{
+	return precedes(node->start, node->entry.subset, node->label, key);
+}
+
+static inline bool precedes_tower(const struct tower *tower, const struct key *key)
+{
+	return precedes(tower->start, tower->subset, tower->label, key);
+}
+
+static inline struct key tower_key(const struct tower *tower)
+{
+	return (struct key) { tower->start, tower->subset, tower->label };
+}
+
+/* ---- spin bits ---- */
+
+static inline bool is_dead(const struct node *node)
+{
+	return __atomic_load_n(&node->state, __ATOMIC_RELAXED) & DEAD;
+}
+
+static inline void lock_node(struct node *node)
+{
+	for (;; cleave_pause()) {
+		uintptr_t state = __atomic_load_n(&node->state, __ATOMIC_RELAXED);
+
+		/* Acquire: partner is unlock_node. */
+		if (!(state & LOCKED) &&
+		    __atomic_compare_exchange_n(&node->state, &state, state | LOCKED, false,
+						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return;
+	}
+}
+
+/* Unlock, and leave the state that is given: it is written under the lock alone. */
+static inline void unlock_node_as(struct node *node, uintptr_t state)
+{
+	/* Release: partners are lock_node, current_of and entry_to_visit. */
+	__atomic_store_n(&node->state, state, __ATOMIC_RELEASE);
+}
+
+static inline void unlock_node(struct node *node)
+{
+	unlock_node_as(node, node->state & ~(uintptr_t)LOCKED);
+}
+
+/* From now on `moved` is what walks visit. */
+static inline void set_current(struct node *own, const struct node *moved)
+{
+	lock_node(own);
+	unlock_node_as(own, (uintptr_t)moved | (own->state & DEAD));
+}
+
+/*
+ * A tower's lock is for its links. Sequentially consistent: partner is the check in raise; see
+ * bound_of.
+ */
+static inline void lock_tower(struct tower *tower)
+{
+	for (;; cleave_pause()) {
+		uint64_t version = __atomic_load_n(&tower->version, __ATOMIC_RELAXED);
+
+		if (!(version & 1) &&
+		    __atomic_compare_exchange_n(&tower->version, &version, version + 1, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+			return;
+	}
+}
+
+static inline void unlock_tower(struct tower *tower)
+{
+	/* Release: partners are lock_tower and see. */
+	__atomic_store_n(&tower->version, tower->version + 1, __ATOMIC_RELEASE);
+}
+
+/* ---- links ---- */
+
+/*
+ * Under the tower's lock. Release: that the version is odd is seen by all who see what was written
+ * under it. Partner: see.
+ */
+static inline void set_link(struct tower *tower, unsigned i, struct tower *next, uint64_t max)
+{
+	__atomic_store_n(&tower->link[i].next, next, __ATOMIC_RELEASE);
+	__atomic_store_n(&tower->link[i].max, max, __ATOMIC_SEQ_CST);
+}
+
+static inline void set_linked(struct tower *tower, unsigned linked)
+{
+	__atomic_store_n(&tower->linked, (uint16_t)linked, __ATOMIC_RELEASE);
+}
+
+static inline struct tower *tower_next(const struct tower *tower, unsigned i)
+{
+	/* Acquire: partner is set_link; the next one's key is there. */
+	return __atomic_load_n(&tower->link[i].next, __ATOMIC_ACQUIRE);
+}
+
+/* How many levels a walk can try from here. */
+static inline unsigned levels_of(const struct list *list, const struct tower *tower)
+{
+	unsigned linked = __atomic_load_n(&tower->linked, __ATOMIC_ACQUIRE);
+	unsigned levels = __atomic_load_n(&list->levels, __ATOMIC_ACQUIRE);
+
+	return linked < levels ? linked : levels;
+}
+
+/*
+ * Both words of a link as they were at one moment, at which it was in its level. Returns: false if
+ * someone is at it, or it has left.
+ */
+static inline bool see(const struct tower *tower, unsigned i, struct link *seen)
+{
+	/* Each load stays behind the ones before. Partners: lock_tower, set_link, set_linked. */
+	uint64_t version = __atomic_load_n(&tower->version, __ATOMIC_SEQ_CST);
+	unsigned linked = __atomic_load_n(&tower->linked, __ATOMIC_ACQUIRE);
+
+	if ((version & 1) || linked <= i)
+		return false;
+	seen->next = tower_next(tower, i);
+	seen->max = __atomic_load_n(&tower->link[i].max, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&tower->version, __ATOMIC_RELAXED) == version;
+}
+
+/* Who comes last in front of `key`, on every level. */
+static inline void find(const struct list *list, const struct key *key, struct path *path)
+{
+	struct tower *at = top_of(list), *next;
+	unsigned levels = __atomic_load_n(&list->levels, __ATOMIC_SEQ_CST);
+
+	for (unsigned i = LEVELS; i-- > levels;)
+		path->at[i] = at;
+	for (unsigned i = levels; i-- > 0;) {
+		while ((next = tower_next(at, i)) && precedes_tower(next, key))
+			at = next;
+		path->at[i] = at;
+	}
+}
+
+/* The last in front of `key`, from `at` on, which is. */
+static inline struct node *find_node(struct node *at, const struct key *key)
+{
+	struct node *next;
+
+	while ((next = next_of(at)) && precedes_node(next, key))
+		at = next;
+	return at;
+}
+
+/*
+ * The largest `last` of what is behind `from` up to `target` (NULL: the end), from level i - 1.
+ *
+ * pre: `from` is locked and its link of level i is over what is asked about, or all is at rest. Who puts an entry in writes the level below before it
+ * looks at this lock (raise), and whoever calls this has taken the lock before it looks at the level
+ * below. All four are sequentially consistent: so one of the two sees the other.
+ */
+static inline uint64_t bound_of(struct tower *from, unsigned i, const struct tower *target)
+{
+	uint64_t max = 0;
+	struct key end = { 0 };
+
+	if (target)
+		end = tower_key(target);
+	if (!i) {
+		for (struct node *at = __atomic_load_n(&from->node->next, __ATOMIC_SEQ_CST); at;
+		     at = __atomic_load_n(&at->next, __ATOMIC_SEQ_CST)) {
+			uint64_t last = last_of(at);
+
+			max = last > max ? last : max;
+			if (target && !precedes_node(at, &end))
+				break;
+		}
+		return max;
+	}
+
+	struct tower *at = from;
+
+	/* From the front again where a tower left the level below. */
+	for (;;) {
+		struct link seen = from->link[i - 1];
+
+		if (at != from && !see(at, i - 1, &seen)) {
+			if (__atomic_load_n(&at->linked, __ATOMIC_ACQUIRE) < i) {
+				at = from;
+				max = 0;
+			} else {
+				cleave_pause();
+			}
+			continue;
+		}
+		max = seen.max > max ? seen.max : max;
+		if (!seen.next || (target && !precedes_tower(seen.next, &end)))
+			return max;
+		at = seen.next;
+	}
+}
+
+/*
+ * Find and lock the tower whose link of level i is over `key`, from the path on, which is kept up to
+ * date. Over a tower's own key is the link that leads to it.
+ */
+static inline struct tower *lock_over(const struct list *list, const struct key *key, unsigned i,
+				      struct path *path)
+{
+	for (;;) {
+		struct tower *at = path->at[i], *next;
+
+		lock_tower(at);
+		if (at->linked > i) {
+			next = at->link[i].next;
+			if (!next || !precedes_tower(next, key))
+				return at;
+			path->at[i] = next;
+			unlock_tower(at);
+		} else {
+			unlock_tower(at);
+			find(list, key, path);
+		}
+	}
+}
+
+/*
+ * Raise the bounds of all links over `key` to `last` at least, from below, before the update returns.
+ * Locks only those that are lower. That one is high enough is believed if nobody is at it.
+ */
+static inline void raise(const struct list *list, const struct key *key, uint64_t last,
+			 struct path *path)
+{
+	/* A level that is begun meanwhile is seen here, or sees the one below: see link_tower. */
+	for (unsigned i = 0; i < __atomic_load_n(&list->levels, __ATOMIC_SEQ_CST); i++) {
+		struct link seen;
+
+		if (see(path->at[i], i, &seen) && seen.max >= last &&
+		    (!seen.next || !precedes_tower(seen.next, key)))
+			continue;
+		struct tower *over = lock_over(list, key, i, path);
+
+		if (over->link[i].max < last)
+			__atomic_store_n(&over->link[i].max, last, __ATOMIC_SEQ_CST);
+		unlock_tower(over);
+	}
+}
+
+/*
+ * After one left that reached to `gone`, lower the bounds over its key where they were due to it.
+ * Any bound that is too high does no harm but cost.
+ */
+static inline void lower(const struct list *list, const struct key *key, uint64_t gone,
+			 struct path *path)
+{
+	find(list, key, path);
+	for (unsigned i = 0; i < __atomic_load_n(&list->levels, __ATOMIC_RELAXED); i++) {
+		struct link seen;
+
+		if (see(path->at[i], i, &seen) && seen.max > gone)
+			return;
+		struct tower *over = lock_over(list, key, i, path);
+		uint64_t max = bound_of(over, i, over->link[i].next);
+		bool falls = max < over->link[i].max;
+
+		if (falls)
+			__atomic_store_n(&over->link[i].max, max, __ATOMIC_SEQ_CST);
+		unlock_tower(over);
+		if (!falls)
+			return;
+	}
+}
+
+/* Put the tower in on level i. pre: it is in on those below. */
+static inline void link_tower(struct list *list, struct tower *tower, unsigned i, struct path *path)
+{
+	struct key key = tower_key(tower);
+	struct tower *over = lock_over(list, &key, i, path);
+	unsigned levels = __atomic_load_n(&list->levels, __ATOMIC_RELAXED);
+
+	/*
+	 * Before the level below is looked at; partner: raise. The head is locked until it has its
+	 * bound; two who begin a level each do so one after the other.
+	 */
+	if (levels <= i)
+		__atomic_store_n(&list->levels, i + 1, __ATOMIC_SEQ_CST);
+	struct tower *next = over->link[i].next;
+
+	/* It is later in order, as every lock that is waited for with one held. */
+	lock_tower(tower);
+	set_link(tower, i, next, bound_of(tower, i, next));
+	set_linked(tower, i + 1);
+	set_link(over, i, tower, bound_of(over, i, tower));
+	unlock_tower(tower);
+	unlock_tower(over);
+}
+
+/* Take it out of all levels, from above. Walks that stand on it see that it has left. */
+static inline void unlink_tower(const struct list *list, struct tower *tower, struct path *path)
+{
+	struct key key = tower_key(tower);
+
+	find(list, &key, path);
+	for (unsigned i = tower->height; i-- > 0;) {
+		struct tower *over = lock_over(list, &key, i, path);
+
+		lock_tower(tower);
+		uint64_t max = over->link[i].max;
+
+		if (tower->link[i].max > max)
+			max = tower->link[i].max;
+		set_link(over, i, tower->link[i].next, max);
+		set_linked(tower, i);
+		unlock_tower(tower);
+		unlock_tower(over);
+	}
+}
+
+/* ---- memory ---- */
+
+enum kind { BARE, WITH_NODE, KINDS };
+
+/* What prepare leaves: towers, linked by their lowest link. All of them are used, or none. */
+struct reserve {
+	struct tower *first[KINDS];
+};
+
+static inline size_t tower_bytes(const struct tower *tower)
+{
+	return (tower->with_node ? sizeof(struct node) : 0) + sizeof(*tower) +
+	       tower->height * sizeof(struct link);
+}
+
+static inline void free_tower(struct tower *tower)
+{
+	cleave_free(tower->with_node ? (void *)tower->node : (void *)tower, tower_bytes(tower));
+}
+
+static inline void free_deferred(struct cleave_deferred *deferred)
+{
+	free_tower(cleave_container_of(deferred, struct tower, deferred));
+}
+
+static inline struct tower *take(struct reserve *reserve, enum kind kind)
+{
+	struct tower *tower = reserve->first[kind];
+
+	reserve->first[kind] = tower->link[0].next;
+	return tower;
+}
+
+static inline void settle(void *self, struct cleave_thread *thread, void *reserve)
+{
+	struct reserve *left = reserve;
+
+	(void)self;
+	(void)thread;
+	if (!left)
+		return;
+	for (enum kind kind = BARE; kind < KINDS; kind++) {
+		while (left->first[kind])
+			free_tower(take(left, kind));
+	}
+	cleave_free(left, sizeof(*left));
+}
+
+/* Each level is reached by a quarter of those that reach the one below. */
+static inline bool reserve_tower(struct cleave_thread *thread, int node, enum kind kind,
+				 struct reserve **reserve)
+{
+	uint64_t limit = UINT64_C(1) << (2 * (LEVELS - 1));
+	unsigned height = 1 + (unsigned)__builtin_ctzll(cleave_random(thread) | limit) / 2;
+	size_t node_bytes = kind == WITH_NODE ? sizeof(struct node) : 0;
+	size_t bytes = node_bytes + sizeof(struct tower) + height * sizeof(struct link);
+
+	if (!*reserve)
+		*reserve = cleave_alloc(sizeof(**reserve), _Alignof(struct reserve), node);
+	char *block = *reserve ? cleave_alloc(bytes, 64, node) : NULL;
+
+	if (!block)
+		return false;
+	struct tower *tower = (struct tower *)(block + node_bytes);
+
+	tower->height = (uint16_t)height;
+	tower->with_node = kind == WITH_NODE;
+	if (tower->with_node) {
+		tower->node = (struct node *)block;
+		tower->node->tower = tower;
+	}
+	tower->link[0].next = (*reserve)->first[kind];
+	(*reserve)->first[kind] = tower;
+	return true;
+}
+
+/* An entry is its owner's alone: nobody moves it between this and the update. */
+static inline int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
+			  unsigned count, void **reserve)
+{
+	const struct list *list = self;
+	struct reserve *made = NULL;
+	bool reserved = true;
+
+	*reserve = NULL;
+	for (unsigned i = 0; i < count && reserved; i++) {
+		struct node *node = node_of(ops[i].entry);
+		int memory = list->node_of_subset[node->entry.subset];
+
+		if (ops[i].kind == CLEAVE_CHANGE) {
+			if (current_of(node)->start != ops[i].start)
+				reserved = reserve_tower(thread, memory, WITH_NODE, &made);
+		} else if (ops[i].kind != CLEAVE_REMOVE) {
+			node->planned = cleave_random(thread) % TOWER_CHANCE == 0;
+			if (node->planned)
+				reserved = reserve_tower(thread, memory, BARE, &made);
+		}
+	}
+	*reserve = reserved ? made : NULL;
+	if (!reserved)
+		settle(self, thread, made);
+	return reserved ? 0 : -ENOMEM;
+}
+
+#endif

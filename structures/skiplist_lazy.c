@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include "skiplist_index.h"
+
+/* ---- nodes: level 0 ---- */
+
+/* Put `node` in behind all that do not come later in order, and give it a label. */
+static void link_node(struct list *list, struct node *node, struct path *path)
+{
+	struct key key = { node->start, node->entry.subset, UINT64_MAX };
+
+	for (;;) {
+		find(list, &key, path);
+		struct node *before = find_node(path->at[0]->node, &key);
+		struct node *next;
+
+		lock_node(before);
+		next = next_of(before);
+		if (is_dead(before) || (next && precedes_node(next, &key))) {
+			unlock_node(before);
+			continue;
+		}
+		bool tie = before != &list->head && before->start == key.start &&
+			   before->entry.subset == key.subset;
+
+		node->label = tie ? before->label + 1 : 1;
+		node->next = next;
+		node->prev = before;
+		/* Locked from the start, since the next one's link back changes after it is seen. */
+		node->state |= LOCKED;
+		/* Partner: the scan in bound_of, by the argument of the head comment. */
+		__atomic_store_n(&before->next, node, __ATOMIC_SEQ_CST);
+		if (next)
+			set_prev(next, node);
+		unlock_node(node);
+		unlock_node(before);
+		return;
+	}
+}
+
+/*
+ * Take it out, for good: it leads on into the list, and is not linked again before a grace period
+ * is over.
+ */
+static void unlink_node(struct node *node)
+{
+	struct node *before, *next;
+
+	for (;; unlock_node(before)) {
+		before = prev_of(node);
+		lock_node(before);
+		if (!is_dead(before) && next_of(before) == node)
+			break;
+	}
+	lock_node(node);
+	next = next_of(node);
+	/* Release: partner is next_of. */
+	__atomic_store_n(&before->next, next, __ATOMIC_RELEASE);
+	if (next)
+		set_prev(next, before);
+	unlock_node_as(node, (node->state & ~(uintptr_t)LOCKED) | DEAD);
+	unlock_node(before);
+}
+
+/* ---- what an update is made of ---- */
+
+/* pre: `node` is nobody else's; its tower, if it has one, is not linked. */
+static void put_in(struct list *list, struct node *node)
+{
+	struct path path;
+
+	link_node(list, node, &path);
+	struct key key = key_of(node);
+
+	raise(list, &key, last_of(node), &path);
+	if (node->tower) {
+		node->tower->start = key.start;
+		node->tower->subset = key.subset;
+		node->tower->label = key.label;
+		for (unsigned i = 0; i < node->tower->height; i++)
+			link_tower(list, node->tower, i, &path);
+	}
+}
+
+static void take_out(struct list *list, struct node *node)
+{
+	struct key key = key_of(node);
+	uint64_t gone = last_of(node);
+	struct path path;
+
+	if (node->tower)
+		unlink_tower(list, node->tower, &path);
+	const struct node *next = next_of(node);
+	/* One that is under the same link, and reaches as far: only a hint, as lowering is optional. */
+	bool shadowed = next && last_of(next) >= gone;
+
+	unlink_node(node);
+	if (!shadowed)
+		lower(list, &key, gone, &path);
+}
+
+/* ---- the vtable's ---- */
+
+static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *last)
+{
+	const struct node *node = current_of(node_of(entry));
+
+	*start = node->start;
+	*last = last_of(node);
+}
+
+static int create(void **self, const struct cleave_structure_config *config)
+{
+	struct list *list = cleave_alloc(LIST_BYTES, _Alignof(struct list), config->node);
+
+	if (!list)
+		return -ENOMEM;
+	struct tower *top = top_of(list);
+
+	top->height = top->linked = LEVELS;
+	top->node = &list->head;
+	list->head.tower = top;
+	list->levels = 1;
+	list->node_of_subset = config->node_of_subset;
+	*self = list;
+	return 0;
+}
+
+/* Entries are not touched. A moved entry's stand-in is found by its tower. */
+static void destroy(void *self)
+{
+	struct list *list = self;
+	struct tower *next, *tower = top_of(list)->link[0].next;
+
+	for (; tower; tower = next) {
+		next = tower->link[0].next;
+		free_tower(tower);
+	}
+	cleave_free(list, LIST_BYTES);
+}
+
+static void insert(void *self, struct cleave_update *update, struct cleave_entry *entry,
+		   struct cleave_entry *source, uint64_t start, uint64_t last)
+{
+	struct list *list = self;
+	struct node *node = node_of(entry);
+
+	/* It is in the list and in the same subset, so in front if it does not start later. */
+	(void)source;
+	node->start = start;
+	node->last = last;
+	node->state = 0;
+	node->tower = node->planned ? take(update->reserve, BARE) : NULL;
+	if (node->tower)
+		node->tower->node = node;
+	put_in(list, node);
+}
+
+static void remove_entry(void *self, struct cleave_update *update, struct cleave_entry *entry)
+{
+	struct node *node = current_of(node_of(entry));
+
+	take_out(self, node);
+	if (node->tower)
+		cleave_retire(update->thread, &node->tower->deferred, free_deferred);
+}
+
+/*
+ * In place if `start` stays. Else a stand-in for the entry goes in at the new place before the old
+ * one comes out, so that the list is never seen without (C8).
+ */
+static void change(void *self, struct cleave_update *update, struct cleave_entry *entry,
+		   uint64_t start, uint64_t last)
+{
+	struct list *list = self;
+	struct node *own = node_of(entry), *node = current_of(own);
+	uint64_t last_before = last_of(node);
+	struct key key = key_of(node);
+	struct path path;
+
+	if (start == node->start) {
+		/* Partner: the scan in bound_of, as for an insert. */
+		__atomic_store_n(&node->last, last, __ATOMIC_SEQ_CST);
+		if (last == last_before)
+			return;
+		find(list, &key, &path);
+		if (last > last_before)
+			raise(list, &key, last, &path);
+		else
+			lower(list, &key, last_before, &path);
+		return;
+	}
+
+	struct tower *tower = take(update->reserve, WITH_NODE);
+	struct node *moved = tower->node;
+
+	moved->entry.subset = entry->subset;
+	moved->start = start;
+	moved->last = last;
+	moved->state = (uintptr_t)own | STANDS_IN;
+	put_in(list, moved);
+	set_current(own, moved);
+	take_out(list, node);
+	if (node->tower)
+		cleave_retire(update->thread, &node->tower->deferred, free_deferred);
+}
+
+/*
+ * Over links below which nothing reaches `start`, the highest first. Where an update is at a tower,
+ * its links are left alone and the level below is tried; nobody is waited for.
+ * Returns: the last that was passed; NULL if nothing more overlaps.
+ */
+static struct node *skip(const struct list *list, struct tower *tower, uint64_t start, uint64_t last)
+{
+	unsigned i = levels_of(list, tower);
+
+	/* Holds: all up to `tower` that overlap are visited. */
+	while (i) {
+		struct link seen;
+
+		if (!see(tower, i - 1, &seen) || seen.max >= start) {
+			i--;
+			continue;
+		}
+		if (!seen.next || seen.next->start > last)
+			return NULL;
+		tower = seen.next;
+		i = levels_of(list, tower);
+	}
+	return tower->node;
+}
+
+/* Of the entry's nodes, walks visit the one that stands for it now. */
+static struct cleave_entry *entry_to_visit(struct node *node, unsigned subset)
+{
+	uintptr_t state = __atomic_load_n(&node->state, __ATOMIC_ACQUIRE);
+	struct node *own = state & STANDS_IN ? other_of(state) : node;
+
+	if ((state & DEAD) || current_of(own) != node ||
+	    (subset != CLEAVE_ALL_SUBSETS && node->entry.subset != subset))
+		return NULL;
+	return &own->entry;
+}
+
+static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint64_t start,
+		uint64_t last, cleave_visit_fn *visit, void *arg)
+{
+	struct list *list = self;
+	struct node *at = skip(list, top_of(list), start, last);
+
+	(void)thread;
+	while (at && (at = next_of(at)) && at->start <= last) {
+		if (last_of(at) < start) {
+			if (at->tower)
+				at = skip(list, at->tower, start, last);
+			continue;
+		}
+		struct cleave_entry *entry = entry_to_visit(at, subset);
+		int stop = entry ? visit(entry, arg) : 0;
+
+		if (stop)
+			return stop;
+	}
+	return 0;
+}
+
+static bool empty(const void *self)
+{
+	const struct list *list = self;
+
+	return !__atomic_load_n(&list->head.next, __ATOMIC_RELAXED);
+}
+
+/* ---- validate: at rest ---- */
+
+static const char *check_nodes(struct list *list)
+{
+	struct node *before = &list->head;
+	const struct tower *tower = top_of(list)->link[0].next;
+
+	for (struct node *at = before->next; at; before = at, at = at->next) {
+		struct key key = key_of(at);
+
+		if (at->prev != before)
+			return "skiplist_lazy: a link back leads elsewhere";
+		if (at->state & (LOCKED | DEAD))
+			return "skiplist_lazy: an entry is locked, or marked as removed";
+		if (at->start > at->last)
+			return "skiplist_lazy: an entry starts behind its last";
+		if (before != &list->head && !precedes_node(before, &key))
+			return "skiplist_lazy: an entry does not come behind the one in front";
+		if ((at->state & STANDS_IN) ? current_of(other_of(at->state)) != at :
+					      current_of(at) != at)
+			return "skiplist_lazy: an entry has moved, and is still there";
+		if (!at->tower)
+			continue;
+		if (at->tower != tower)
+			return "skiplist_lazy: the index misses a tower, or leads elsewhere";
+		tower = tower->link[0].next;
+	}
+	return tower ? "skiplist_lazy: the index leads on behind the end" : NULL;
+}
+
+static const char *check_towers(struct list *list)
+{
+	struct tower *top = top_of(list);
+
+	for (struct tower *at = top; at; at = at->link[0].next) {
+		struct key key = key_of(at->node);
+
+		if ((at->version & 1) || at->linked != at->height)
+			return "skiplist_lazy: a tower is locked, or half linked";
+		if (at != top && (at->node->tower != at || at->start != key.start ||
+				  at->subset != key.subset || at->label != key.label))
+			return "skiplist_lazy: a tower is another entry's";
+	}
+	for (unsigned i = 0; i < list->levels; i++) {
+		const struct tower *next;
+
+		for (struct tower *at = top; at; at = at->link[i].next) {
+			next = at->link[0].next;
+			while (next && next->height <= i)
+				next = next->link[0].next;
+			if (next != at->link[i].next)
+				return "skiplist_lazy: a level misses a tower, or leads elsewhere";
+			if (at->link[i].max < bound_of(at, i, next))
+				return "skiplist_lazy: a bound is less than a last below its link";
+		}
+	}
+	return NULL;
+}
+
+static const char *validate(void *self)
+{
+	const char *reason = check_nodes(self);
+
+	return reason ? reason : check_towers(self);
+}
+
+static size_t memory(const void *self)
+{
+	const struct list *list = self;
+	size_t bytes = LIST_BYTES;
+
+	for (const struct tower *at = top_of(list)->link[0].next; at; at = at->link[0].next)
+		bytes += tower_bytes(at);
+	return bytes;
+}
+
+static const struct cleave_field entry_fields[] = {
+	{ offsetof(struct cleave_interval, entry.subset), "subset" },
+	{ offsetof(struct cleave_interval, entry.map_id), "map id" },
+	{ offsetof(struct cleave_interval, start), "start" },
+	{ offsetof(struct cleave_interval, last), "last" },
+	{ offsetof(struct node, next), "next" },
+	{ offsetof(struct node, prev), "prev" },
+	{ offsetof(struct node, tower), "tower" },
+	{ offsetof(struct node, label), "label" },
+	{ offsetof(struct node, state), "lock, state" },
+	{ 0, NULL },
+};
+
+const struct cleave_structure cleave_skiplist_lazy = {
+	.name = "skiplist_lazy",
+	.summary = "concurrent skip list: a spin bit an entry, walks that wait for nobody",
+	.source = "Herlihy, Lev, Luchangco, Shavit, A simple optimistic skiplist, SIROCCO 2007",
+	.kind = CLEAVE_CONCURRENT,
+	.flags = CLEAVE_ORDERED | CLEAVE_WALKS_UNLOCKED | CLEAVE_DEFERS,
+	.keeps = CLEAVE_KEEPS_ALL & ~(CLEAVE_C3_COVERAGE | CLEAVE_C6_LONG_HOLDS),
+	.entry_size_bytes = sizeof(struct cleave_interval),
+	.entry_align_bytes = _Alignof(struct cleave_interval),
+	.last_max = UINT64_MAX,
+	.bounds = bounds,
+	.create = create,
+	.destroy = destroy,
+	.prepare = prepare,
+	.settle = settle,
+	.insert = insert,
+	.remove = remove_entry,
+	.change = change,
+	.walk = walk,
+	.empty = empty,
+	.validate = validate,
+	.memory = memory,
+	.entry_fields = entry_fields,
+};
