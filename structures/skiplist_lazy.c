@@ -10,7 +10,7 @@ static void link_node(struct list *list, struct node *node, struct path *path)
 
 	for (;;) {
 		find(list, &key, path);
-		struct node *before = find_node(path->at[0]->node, &key);
+		struct node *before = find_node(tail_of(path->at[0])->node, &key);
 		struct node *next;
 
 		lock_node(before);
@@ -57,7 +57,7 @@ static void unlink_node(struct node *node)
 	__atomic_store_n(&before->next, next, __ATOMIC_RELEASE);
 	if (next)
 		set_prev(next, before);
-	unlock_node_as(node, (node->state & ~(uintptr_t)LOCKED) | DEAD);
+	unlock_node_as(node, (state_of(node) & ~(uintptr_t)LOCKED) | DEAD);
 	unlock_node(before);
 }
 
@@ -81,20 +81,39 @@ static void put_in(struct list *list, struct node *node)
 	}
 }
 
+/*
+ * Does a neighbour under the same lowest link reach to `last`, too? Then no bound over them is due
+ * to `node`. Asked without a lock, and in vain of neighbours that are just leaving: a bound that is
+ * too high does no harm but cost.
+ */
+static bool shadowed(const struct node *node, uint64_t last)
+{
+	const struct node *at = next_of(node);
+
+	if (at && last_of(at) >= last)
+		return true;
+	if (node->tower)
+		return false;
+	for (at = prev_of(node); !at->tower; at = prev_of(at)) {
+		if (last_of(at) >= last)
+			return true;
+	}
+	return false;
+}
+
 static void take_out(struct list *list, struct node *node)
 {
 	struct key key = key_of(node);
 	uint64_t gone = last_of(node);
+	bool lowers = !shadowed(node, gone);
 	struct path path;
 
+	if (node->tower || lowers)
+		find(list, &key, &path);
 	if (node->tower)
 		unlink_tower(list, node->tower, &path);
-	const struct node *next = next_of(node);
-	/* One that is under the same link, and reaches as far: only a hint, as lowering is optional. */
-	bool shadowed = next && last_of(next) >= gone;
-
 	unlink_node(node);
-	if (!shadowed)
+	if (lowers)
 		lower(list, &key, gone, &path);
 }
 
@@ -117,7 +136,7 @@ static int create(void **self, const struct cleave_structure_config *config)
 	struct tower *top = top_of(list);
 
 	top->height = top->linked = LEVELS;
-	top->node = &list->head;
+	tail_of(top)->node = &list->head;
 	list->head.tower = top;
 	list->levels = 1;
 	list->node_of_subset = config->node_of_subset;
@@ -149,9 +168,9 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 	node->start = start;
 	node->last = last;
 	node->state = 0;
-	node->tower = node->planned ? take(update->reserve, BARE) : NULL;
+	node->tower = node->planned ? take(update) : NULL;
 	if (node->tower)
-		node->tower->node = node;
+		tail_of(node->tower)->node = node;
 	put_in(list, node);
 }
 
@@ -160,8 +179,7 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 	struct node *node = current_of(node_of(entry));
 
 	take_out(self, node);
-	if (node->tower)
-		cleave_retire(update->thread, &node->tower->deferred, free_deferred);
+	retire(update->thread, node->tower);
 }
 
 /*
@@ -190,8 +208,7 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 		return;
 	}
 
-	struct tower *tower = take(update->reserve, WITH_NODE);
-	struct node *moved = tower->node;
+	struct node *moved = tail_of(take(update))->node;
 
 	moved->entry.subset = entry->subset;
 	moved->start = start;
@@ -200,8 +217,7 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 	put_in(list, moved);
 	set_current(own, moved);
 	take_out(list, node);
-	if (node->tower)
-		cleave_retire(update->thread, &node->tower->deferred, free_deferred);
+	retire(update->thread, node->tower);
 }
 
 /*
@@ -226,7 +242,7 @@ static struct node *skip(const struct list *list, struct tower *tower, uint64_t 
 		tower = seen.next;
 		i = levels_of(list, tower);
 	}
-	return tower->node;
+	return tail_of(tower)->node;
 }
 
 /* Of the entry's nodes, walks visit the one that stands for it now. */
@@ -305,11 +321,11 @@ static const char *check_towers(struct list *list)
 	struct tower *top = top_of(list);
 
 	for (struct tower *at = top; at; at = at->link[0].next) {
-		struct key key = key_of(at->node);
+		struct key key = key_of(tail_of(at)->node);
 
 		if ((at->version & 1) || at->linked != at->height)
 			return "skiplist_lazy: a tower is locked, or half linked";
-		if (at != top && (at->node->tower != at || at->start != key.start ||
+		if (at != top && (tail_of(at)->node->tower != at || at->start != key.start ||
 				  at->subset != key.subset || at->label != key.label))
 			return "skiplist_lazy: a tower is another entry's";
 	}
