@@ -18,8 +18,8 @@ enum {
 /* Below the address in a node's state. */
 enum {
 	LOCKED = 1,
-	DEAD = 2,	/* removed; its `next` does not change any more */
-	STANDS_IN = 4,	/* for the entry at the address; without it, the one that stands in for it */
+	DEAD = 2,      /* removed; its `next` does not change any more */
+	STANDS_IN = 4, /* for the entry at the address; without it, the one that stands in for it */
 };
 
 struct tower;
@@ -32,8 +32,8 @@ struct node {
 	struct node *next, *prev;
 	struct tower *tower; /* or NULL */
 	union {
-		uint64_t label;	    /* ascends among equal starts of a subset */
-		uintptr_t planned;  /* from prepare to insert: it gets a tower */
+		uint64_t label;	   /* ascends among equal starts of a subset */
+		uintptr_t planned; /* from prepare to insert: it gets a tower */
 	};
 	uintptr_t state;
 } __attribute__((aligned(64), may_alias));
@@ -53,7 +53,8 @@ struct link {
 	uint64_t max; /* no entry behind the source up to the target (the end) reaches farther */
 };
 
-/* What a search needs first: of most towers it is all on one line. The tail lies behind the links. */
+/* What a search needs first: of most towers it is all on one line. The tail lies behind the links.
+ */
 struct tower {
 	uint64_t start, label;
 	uint32_t subset;
@@ -306,11 +307,23 @@ static inline void find(const struct list *list, const struct key *key, struct p
 	}
 }
 
-/* The last in front of `key`, from `at` on, which is. */
-static inline struct node *find_node(struct node *at, const struct key *key)
+/*
+ * The last node in front of `key`, from the towers on both sides of it, that on the side where it
+ * is guessed to be nearer. A guess, too, if nodes come and go: whoever wants to be sure locks it.
+ */
+static inline struct node *find_node(const struct path *path, const struct key *key)
 {
-	struct node *next;
+	const struct tower *before = path->at[0], *behind = path->next[0];
+	struct node *at, *next;
 
+	if (behind && behind->start - key->start < key->start - before->start) {
+		/* Links back lead to what comes before in order, and the head is before all. */
+		at = tail_of(behind)->node;
+		while (!precedes_node(at, key))
+			at = prev_of(at);
+		return at;
+	}
+	at = tail_of(before)->node;
 	while ((next = next_of(at)) && precedes_node(next, key))
 		at = next;
 	return at;
@@ -319,9 +332,10 @@ static inline struct node *find_node(struct node *at, const struct key *key)
 /*
  * The largest `last` of what is behind `from` up to `target` (NULL: the end), from level i - 1.
  *
- * pre: `from` is locked and its link of level i is over what is asked about, or all is at rest. Who puts an entry in writes the level below before it
- * looks at this lock (raise), and whoever calls this has taken the lock before it looks at the level
- * below. All four are sequentially consistent: so one of the two sees the other.
+ * pre: `from` is locked and its link of level i is over what is asked about, or all is at rest. Who
+ * puts an entry in writes the level below before it looks at this lock (raise), and whoever calls
+ * this has taken the lock before it looks at the level below. All four are sequentially consistent:
+ * so one of the two sees the other.
  */
 static inline uint64_t bound_of(struct tower *from, unsigned i, const struct tower *target)
 {
@@ -331,8 +345,9 @@ static inline uint64_t bound_of(struct tower *from, unsigned i, const struct tow
 	if (target)
 		end = tower_key(target);
 	if (!i) {
-		for (struct node *at = __atomic_load_n(&tail_of(from)->node->next, __ATOMIC_SEQ_CST); at;
-		     at = __atomic_load_n(&at->next, __ATOMIC_SEQ_CST)) {
+		for (struct node *at =
+			     __atomic_load_n(&tail_of(from)->node->next, __ATOMIC_SEQ_CST);
+		     at; at = __atomic_load_n(&at->next, __ATOMIC_SEQ_CST)) {
 			uint64_t last = last_of(at);
 
 			max = last > max ? last : max;
@@ -365,8 +380,8 @@ static inline uint64_t bound_of(struct tower *from, unsigned i, const struct tow
 }
 
 /*
- * Find and lock the tower whose link of level i is over `key`, from the path on, which is kept up to
- * date. Over a tower's own key is the link that leads to it.
+ * Find and lock the tower whose link of level i is over `key`, from the path on, which is kept up
+ * to date. Over a tower's own key is the link that leads to it.
  */
 static inline struct tower *lock_over(const struct list *list, const struct key *key, unsigned i,
 				      struct path *path)
@@ -389,8 +404,8 @@ static inline struct tower *lock_over(const struct list *list, const struct key 
 }
 
 /*
- * Raise the bounds of all links over `key` to `last` at least, from below, before the update returns.
- * Locks only those that are lower. That one is high enough is believed if nobody is at it.
+ * Raise the bounds of all links over `key` to `last` at least, from below, before the update
+ * returns. Locks only those that are lower. That one is high enough is believed if nobody is at it.
  */
 static inline void raise(const struct list *list, const struct key *key, uint64_t last,
 			 struct path *path)
@@ -458,7 +473,8 @@ static inline void link_tower(struct list *list, struct tower *tower, unsigned i
 	unlock_tower(over);
 }
 
-/* Take it out of all levels, from above. Walks that stand on it see that it has left. pre: as above. */
+/* Take it out of all levels, from above. Walks that stand on it see that it has left. pre: as
+ * above. */
 static inline void unlink_tower(const struct list *list, struct tower *tower, struct path *path)
 {
 	struct key key = tower_key(tower);
@@ -513,20 +529,6 @@ static inline struct tower *take(struct cleave_update *update)
 	return tower;
 }
 
-/* Those that were taken are linked, and stay so until their entry's owner is back from here. */
-static inline void settle(void *self, struct cleave_thread *thread, void *reserve)
-{
-	struct tower *next, *tower = reserve;
-
-	(void)self;
-	(void)thread;
-	for (; tower; tower = next) {
-		next = (struct tower *)tail_of(tower)->deferred.next;
-		if (!__atomic_load_n(&tower->linked, __ATOMIC_RELAXED))
-			free_tower(tower);
-	}
-}
-
 /* Each level is reached by a quarter of those that reach the one below. */
 static inline struct tower *make_tower(struct cleave_thread *thread, int memory, bool with_node)
 {
@@ -551,43 +553,6 @@ static inline struct tower *make_tower(struct cleave_thread *thread, int memory,
 		tail->node->tower = tower;
 	}
 	return tower;
-}
-
-/* An entry is its owner's alone: nobody moves it between this and the update. */
-static inline int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
-			  unsigned count, void **reserve)
-{
-	const struct list *list = self;
-	void **end = reserve;
-
-	*reserve = NULL;
-	for (unsigned i = 0; i < count; i++) {
-		struct node *node = node_of(ops[i].entry);
-		bool moves = false;
-
-		if (ops[i].kind == CLEAVE_REMOVE)
-			continue;
-		if (ops[i].kind == CLEAVE_CHANGE) {
-			moves = current_of(node)->start != ops[i].start;
-			if (!moves)
-				continue;
-		} else {
-			node->planned = cleave_random(thread) % TOWER_CHANCE == 0;
-			if (__builtin_expect(!node->planned, 1))
-				continue;
-		}
-		struct tower *tower =
-			make_tower(thread, list->node_of_subset[node->entry.subset], moves);
-
-		if (!tower) {
-			settle(self, thread, *reserve);
-			*reserve = NULL;
-			return -ENOMEM;
-		}
-		*end = tower;
-		end = (void **)&tail_of(tower)->deferred.next;
-	}
-	return 0;
 }
 
 #endif
