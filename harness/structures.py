@@ -13,7 +13,7 @@ import sys
 def arrangement(point):
     text = ("@" + point["partition"] if point.get("partition", "none") != "none" else "")
     text += "/" + point["scheme"]
-    return text + (":" + point["lock"] if point.get("lock") else "")
+    return text + (":" + point["lock"] if point["scheme"] != "free" else "")
 
 
 def cell(point, bound):

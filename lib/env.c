@@ -18,6 +18,7 @@ static const struct cleave_field env_fields[] = {
 	{ 0, "topology, threads" },
 	{ offsetof(struct cleave_env, guard), "guard" },
 	{ offsetof(struct cleave_env, epoch), "epoch" },
+	{ offsetof(struct cleave_env, scanning), "epoch's scanner" },
 	{ 0, NULL },
 };
 

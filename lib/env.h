@@ -17,7 +17,10 @@ struct cleave_env {
 	uintptr_t *visible_readers; /* lib/locks/bravo.c; NULL until there is such a lock */
 	_Alignas(CLV_CACHE_LINE) uint32_t guard; /* spin lock of `ended` */
 	struct cleave_thread *ended;		 /* handles to be used again */
-	_Alignas(CLV_CACHE_LINE) uint64_t epoch; /* lib/reclaim.c; 1 and up */
+	/* lib/reclaim.c: read by all, written by who scans; 1 and up */
+	_Alignas(CLV_CACHE_LINE) uint64_t epoch;
+	uint64_t safe;
+	_Alignas(CLV_CACHE_LINE) uint32_t scanning;
 };
 
 #endif

@@ -7,14 +7,20 @@
  * removed at e may go once no record shows a number in 1..e. A number published late, after others
  * have moved the epoch on, only delays.
  *
+ * A scan reads a line of every thread, all of which their owners keep writing: 384 of them would scan
+ * all day. So one thread scans at a time, and leaves what it found in `safe`: what was removed at an
+ * epoch below it is unseen. Who finds somebody scanning goes on and looks again later. That others may
+ * go by `safe`: an entry removed at e < safe was unlinked before the epoch became e + 1, and so before
+ * that scan began, and the scan is before whoever reads its result (acquire).
+ *
  * Progress: a reader that stays inside holds back all entries removed since; nothing else waits.
  */
 #include "reclaim.h"
 
 #include "env.h"
 
-/* Between two attempts of a thread to make its calls: they cost a scan of all records. */
-#define DEFERRED_PER_SCAN 64
+/* Between two attempts of a thread to make its calls: at most a scan of all records each. */
+#define DEFERRED_PER_TRY 64
 
 /* Turns of pause before a wait gives its CPU up, and for how long. */
 #define PAUSES_BEFORE_PARK 1000
@@ -87,6 +93,29 @@ void clv_epoch_synchronize(struct cleave_thread *thread)
 	}
 }
 
+/*
+ * The epoch below which all is unseen, as far as is known; found out anew if it is not above `wanted`
+ * and nobody else is at it.
+ */
+static uint64_t find_safe(struct cleave_env *env, uint64_t wanted)
+{
+	/* Acquire: partner is the release below. */
+	uint64_t safe = __atomic_load_n(&env->safe, __ATOMIC_ACQUIRE);
+	uint32_t nobody = 0;
+	if (safe > wanted || __atomic_load_n(&env->scanning, __ATOMIC_RELAXED) ||
+	    !__atomic_compare_exchange_n(&env->scanning, &nobody, 1, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		return safe;
+	advance(env);
+	uint64_t found = oldest_active(env);
+	/* A number published late can be lower: what was safe before it still is. */
+	if (found > safe)
+		__atomic_store_n(&env->safe, safe = found, __ATOMIC_RELEASE);
+	/* Release: partner is the acquire of the next scanner. */
+	__atomic_store_n(&env->scanning, 0, __ATOMIC_RELEASE);
+	return safe;
+}
+
 static void call_ripe(struct clv_epoch_record *record, uint64_t oldest)
 {
 	while (record->waiting && record->waiting->epoch < oldest) {
@@ -108,10 +137,8 @@ void clv_epoch_defer(struct cleave_thread *thread, struct cleave_deferred *defer
 	deferred->epoch = __atomic_load_n(&thread->env->epoch, __ATOMIC_SEQ_CST);
 	*record->waiting_tail = deferred;
 	record->waiting_tail = &deferred->next;
-	if (++record->queued % DEFERRED_PER_SCAN == 0) {
-		advance(thread->env);
-		call_ripe(record, oldest_active(thread->env));
-	}
+	if (++record->queued % DEFERRED_PER_TRY == 0)
+		call_ripe(record, find_safe(thread->env, record->waiting->epoch));
 }
 
 void clv_epoch_drain(struct cleave_thread *thread)
