@@ -72,13 +72,27 @@ static int measure_one(const struct clv_table_settings *settings,
 	return code;
 }
 
+/*
+ * Over ranges that do not overlap all take what they do over others: they are for those that hold no
+ * others, unless nothing else was asked for.
+ */
+static bool is_for(const struct clv_table_settings *settings, const struct clv_shape *shape,
+		   const struct cleave_structure *structure)
+{
+	if (!(structure->keeps & CLEAVE_C5_COMPLETE_AND_SINGLE))
+		return shape->disjoint;
+	for (unsigned i = 0; shape->disjoint && i < settings->shapes; i++) {
+		if (!settings->shape[i]->disjoint)
+			return false;
+	}
+	return true;
+}
+
 static int measure_row(const struct clv_table_settings *settings, struct cleave_env *many,
 		       struct clv_sizes *row, struct cleave_error *error)
 {
 	const struct cleave_structure *structure = row->structure;
 	unsigned columns = settings->shapes * settings->populations;
-	bool overlaps = (structure->keeps & CLEAVE_C5_COMPLETE_AND_SINGLE) ||
-			(structure->flags & CLEAVE_SINK);
 	bool slow = false;
 	row->bytes = calloc(columns, sizeof(*row->bytes));
 	row->why = calloc(columns, sizeof(*row->why));
@@ -91,7 +105,7 @@ static int measure_row(const struct clv_table_settings *settings, struct cleave_
 		unsigned population = settings->population[i % settings->populations];
 		slow = slow && i % settings->populations; /* then more are, too */
 		row->bytes[i] = -1;
-		row->why[i] = slow ? "slow" : overlaps || shape->disjoint ? NULL : "-";
+		row->why[i] = slow ? "slow" : is_for(settings, shape, structure) ? NULL : "-";
 		if (row->why[i])
 			continue;
 		int code = measure_one(settings, structure, shape, population, &row->bytes[i],
@@ -169,7 +183,8 @@ static void print_shape(FILE *out, const struct clv_table_settings *settings,
 	fprintf(out, " %9s %6d\n", "empty 1", MANY_SUBSETS);
 	for (unsigned i = 0; i < settings->structures; i++) {
 		const struct clv_sizes *row = &sizes[i];
-		if (row->structure->flags & CLEAVE_SINK)
+		if ((row->structure->flags & CLEAVE_SINK) ||
+		    !is_for(settings, settings->shape[shape], row->structure))
 			continue;
 		fprintf(out, "%-*s %-8s %6zu", width, row->structure->name,
 			clv_measure_role(row->structure), row->structure->entry_size_bytes);

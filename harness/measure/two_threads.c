@@ -13,7 +13,7 @@
 #include "private_array.h"
 #include "report.h"
 
-enum { POPULATION = 6000, WARM_MS = 10, WINDOW_MS = 40, TRIES = 8 };
+enum { POPULATION = 6000, WARM_MS = 10, WINDOW_MS = 40, TRIES = 8, MORE_TRIES = 2 };
 
 /* In one piece, for the kernel's trees, or ours of their shape. */
 static bool is_kernels(const struct cleave_structure *structure)
@@ -73,21 +73,26 @@ static int run(struct clv_machine *host, const struct clv_gain *gain, unsigned t
 	return code ? code : *ops_per_s <= 0 || stolen > CLV_STOLEN_SHARE ? -EAGAIN : 0;
 }
 
-/* One thread, then two. What is too often disturbed has no figure of this round: 0. */
+/*
+ * One thread, then two. What is too often disturbed has no figure of this round: 0; and once that was
+ * so, others are not tried for as long.
+ */
 static void repeat(struct clv_machine *host, struct clv_gain *gain, unsigned repetition,
 		   uint64_t seed)
 {
 	struct cleave_error error = { "" };
+	unsigned tries = gain->disturbed ? MORE_TRIES : TRIES;
 	int code = -EAGAIN;
 	if (gain->invalid)
 		return;
-	for (unsigned i = 0; code == -EAGAIN && i < TRIES; i++) {
+	for (unsigned i = 0; code == -EAGAIN && i < tries; i++) {
 		code = run(host, gain, 1, seed, &gain->one[repetition], &error);
 		if (!code)
 			code = run(host, gain, 2, seed, &gain->two[repetition], &error);
 	}
 	if (code)
 		gain->one[repetition] = gain->two[repetition] = 0;
+	gain->disturbed |= code == -EAGAIN;
 	if (code && code != -EAGAIN) {
 		gain->invalid = true;
 		snprintf(gain->why, sizeof(gain->why), "%s",

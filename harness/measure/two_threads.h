@@ -19,7 +19,7 @@
 struct clv_gain {
 	const struct cleave_structure *structure;
 	char design[80];
-	bool invalid;
+	bool invalid, disturbed;
 	char why[240];
 	unsigned done; /* rounds in which no thread had to wait for a CPU; 0: none */
 	double *one, *two; /* [repetitions]: operations a second */
