@@ -412,8 +412,9 @@ static inline const char *clv_slot_check_chunk(const struct clv_slot_array *arra
 	}
 	tally->passed_put |= chunk == array->put && clv_slot_count(chunk) == array->put_slot;
 	tally->passed_next |= chunk == array->tail && clv_slot_count(chunk) == next;
-	if ((tally->passed_get && !tally->passed_put) || (tally->passed_end && !tally->passed_get))
-		return "put, get and end are not in this order";
+	if (tally->passed_get > tally->passed_put || tally->passed_end > tally->passed_get ||
+	    tally->passed_next > tally->passed_end)
+		return "put, get, end and the next slot are not in this order";
 	if (tally->passed_next != (chunk == array->tail) || !chunk->next != (chunk == array->tail))
 		return "the next slot is not in the last chunk";
 	return NULL;
