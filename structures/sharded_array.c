@@ -25,33 +25,34 @@
  *
  * It ends at the group that was the last when it began: what came since is young and dense. An
  * insert that begins a group makes two steps if more than half of the slots are holes, a removal
- * one if more than two thirds are, so that the arrays follow a population that falls. With removals
- * at random 0.31 entries are moved for a pair of insert and removal, at two slots an entry. A group
- * of which moving would gain little is left where it is, and `put` goes behind it, so that old
- * entries are not moved for a few holes among them.
+ * one if more than two thirds are, so that the arrays follow a population that falls. A group of
+ * which moving would gain little is left where it is, and `put` goes behind it, so that old entries
+ * are not moved for a few holes among them. With removals at random, 0.31 entries are moved for a
+ * pair of insert and removal, at 2.0 slots an entry; if only the youngest go, up to 3.2 slots.
  *
  * Memory: an insert that finds no slot puts its entry on a list through the entries themselves,
  * behind the arrays; the next that finds slots moves the list in first. So nothing depends on
- * memory, and prepare need not promise any: it reads a hint, which is set while there is a list,
- * and brings a chunk along. As few as LISTED_FEW entries stay on the list for good. An empty subset
- * is two lines; in the long run an entry takes 33 bytes, at two slots.
+ * memory, and prepare need not promise any: it reads a hint, set while the next insert would find
+ * no slot, and brings a chunk along. The first LISTED_FEW entries are on the list, without a chunk:
+ * such a subset is two lines. With many, an entry takes 33 bytes, at two slots.
  *
  * Invariants (validate checks them):
  *  - The entries in the order of their insertion, but for changes of start, are the slots from
  *    `first` to the next slot that are no holes, then the list.
  *  - A slot in use has its entry's bounds, cut, and the entry has its address. `from` is 0 in every
  *    other slot, those behind the next and of spare chunks too, as memory comes.
- *  - `used` is the number of slots in front of the next one, `live` that of entries, listed ones
- * too.
+ *  - `used` is the number of slots in front of the next one, `live` that of all entries.
  *  - put <= get <= end <= next slot. With a list, no insert takes the short way past it.
  *
  * Who reads and writes: one writer or many walkers, as the kind says. Read without a lock are
  * `live` (empty), and `hint` and `surplus` (prepare), on a line that is rarely written. Growing
  * moves nothing; slots change place in steps of the squeezing alone, under the subset's lock,
- * exclusive. Reclamation: none of entries. An empty chunk too many is put in `surplus`, and a
- * prepare frees it. Progress: no call waits. An update, however many entries there are, looks at
- * two groups, moves what is in them, and at most DRAIN from the list: that bounds what it holds a
- * lock for.
+ * exclusive.
+ *
+ * Reclamation: none of entries. An empty chunk too many is put in `surplus`, and a prepare frees it.
+ *
+ * Progress: no call waits. An update, however many entries there are, looks at two groups, moves
+ * what is in them, and at most DRAIN entries from the list: that bounds what it holds a lock for.
  *
  * Cost in lines, beside the entry's own: insert 4 (object, from, to, entry), which the subset's
  * last insert wrote too; removal 2 (object, from); change 1 if start stays, else both. Moved
