@@ -28,7 +28,7 @@
  * one if more than two thirds are, so that the arrays follow a population that falls. A group of
  * which moving would gain little is left where it is, and `put` goes behind it, so that old entries
  * are not moved for a few holes among them. With removals at random, 0.31 entries are moved for a
- * pair of insert and removal, at 2.0 slots an entry; if only the youngest go, up to 3.2 slots.
+ * pair of insert and removal, at 2.0 slots an entry; up to 3.2 slots if it is the young that go.
  *
  * Memory: an insert that finds no slot puts its entry on a list through the entries themselves,
  * behind the arrays; the next that finds slots moves the list in first. So nothing depends on
