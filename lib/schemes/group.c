@@ -145,7 +145,7 @@ static void enter(struct group_state *state, struct cleave_thread *thread)
 	clv_mark(CLV_MARK_FAILED, state);
 }
 
-static void leave(struct group_state *state)
+static void leave(struct group_state *state, struct cleave_thread *thread)
 {
 	uint64_t word = __atomic_load_n(&state->word, __ATOMIC_RELAXED), rest;
 
@@ -156,8 +156,13 @@ static void leave(struct group_state *state)
 			rest = 0;
 	} while (!__atomic_compare_exchange_n(&state->word, &word, rest, true, __ATOMIC_ACQ_REL,
 					      __ATOMIC_RELAXED));
-	if (!rest)
-		state->map_lock.type->release(state->map_lock.at[0], &state->hold[state->turn]);
+	if (rest)
+		return;
+	struct clv_hold *hold = &state->hold[state->turn];
+
+	/* A lock may take this for the thread that is calling: it would not wake that. */
+	hold->thread = thread;
+	state->map_lock.type->release(state->map_lock.at[0], hold);
 }
 
 static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
@@ -166,7 +171,7 @@ static void commit(struct cleave_map *map, struct cleave_thread *thread, struct 
 
 	enter(state, thread);
 	clv_subset_locks_commit(&state->subset, map, thread, batch);
-	leave(state);
+	leave(state, thread);
 }
 
 /* ---- walks and holds ---- */
