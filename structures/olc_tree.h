@@ -12,8 +12,7 @@
 #include "olc_reserve.h"
 
 enum {
-	THIN = 3,  /* a leaf of so few joins its neighbour, */
-	FULL = 10, /* if together they are no more than this */
+	THIN = 4, /* a leaf of so few joins its neighbour, if there is room for all in one */
 	ATTEMPTS = 2,
 };
 
@@ -435,7 +434,7 @@ static inline bool try_join(struct tree *tree, struct cleave_thread *thread, str
 	unsigned others = order_count(get(&other->order));
 
 	/* Their locks are held by nobody who waits for the parent's. */
-	if (count && count + others > FULL) {
+	if (count && count + others > LEAF_SLOTS) {
 		bool stays = is_unchanged(&leaf->node, path->version) &&
 			     is_unchanged(&other->node, version);
 
