@@ -29,24 +29,23 @@ if [ "$patch" != - ]; then
 		fail "$patch does not apply to $folder/$original.c"
 fi
 
-# Only the headers of its own folder are in it: the rest is included as it is.
+# Only the headers of its own folder are in it, and theirs: the rest is included as it is.
 awk -v folder="$work/$folder" '
-	function put(file, line) {
-		while ((getline line < file) > 0)
-			print line
+	function put(file, line, words) {
+		while ((getline line < file) > 0) {
+			if (line !~ /^#include "/) {
+				print line
+				continue
+			}
+			split(line, words, "\"")
+			if (system("test -f " folder "/" words[2]) == 0)
+				put(folder "/" words[2])
+			else
+				print line
+		}
 		close(file)
 	}
-	/^#include "/ {
-		file = $2
-		gsub(/"/, "", file)
-		file = folder "/" file
-		if ((getline line < file) > 0) {
-			close(file)
-			put(file)
-			next
-		}
-	}
-	{ print }' "$work/$folder/$original.c" >"$work/whole.c"
+	BEGIN { put(ARGV[1]); exit }' "$work/$folder/$original.c" >"$work/whole.c"
 
 renamed() {
 	[ "$(grep -c "$1" "$work/whole.c")" = 1 ] || fail "$original.c has not one line of '$1'"
