@@ -1,80 +1,81 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * A B-tree with optimistic lock coupling, each child's maximum `last` in its parent. Every node has a
- * version that is also its lock; readers write nothing, updates lock what they change: mostly a leaf.
+ * B-trees with optimistic lock coupling, one a subset; each child's maximum `last` is in its
+ * parent. A node's version is also its lock: readers write nothing, updates lock what they
+ * change, mostly one leaf.
  *
- *            [ -   380/0/9 ]                       separators: start/subset/sequence
- *            [ 379     468 ]                       the maximum of each child
- *            /            \
- *    [ 0/0/3   38/0/7 ]   [ 380/0/9  463/0/1  467/0/4 ]     keys, in the order of a walk
- *    [ 37      379    ]   [ 462      466      468     ]     last
- *      |         |           |         |         |
- *      entry <-> entry ...   each entry says which leaf and slot it is in
+ *            [ -      380/0/9 ]                             separators: start/class/sequence
+ *            [ 379    468     ]                             maximum of each child
+ *             /            \
+ *    [ 0/0/3  38/0/7 ]   [ 380/0/9  463/0/1  467/0/4 ]      keys, in the order of a walk
+ *    [ 37     379    ]   [ 462      466      468     ]      last
+ *       |       |            |        |        |
+ *      entry <- and back: each entry says in which leaf and slot it is
  *
- * Layout of nodes, versions, and how a reader reads them: olc_node.h. What changes several nodes:
- * olc_tree.h. Memory for it: olc_reserve.h.
+ * Layout of nodes, versions, and how to read without a lock: olc_node.h. What changes several
+ * nodes: olc_tree.h. Walks: olc_walk.h. Memory for updates: olc_reserve.h.
  *
- * Keys. (start, subset modulo 2^16, sequence of 48 bits), all different, and given once: an entry keeps
- * its key, and so its place, until it is removed. A new entry goes behind all of the same start and
- * subset, with one more than the last of them has in its sequence: no counter, and the place for it has
- * to be found and locked anyway. So a child or copy that does not start before its source comes behind
- * it (C1, C2). That the subset stands before the sequence spreads equal ranges, of which a file has
- * thousands: each subset's have leaves of their own, and with @cpu1 two CPUs write the same leaf at its
- * ends alone.
+ * Keys are (start, class of 16 bits, sequence of 48 bits), unique, and given once: an entry keeps
+ * its key, and so its place, until it is removed. A new entry goes behind all of its start and
+ * class, with a sequence one more than the last of those has. That one is in the leaf that has
+ * to be locked anyway, or the separator tells: there is no counter. A child or copy is of its
+ * source's class, and so behind it unless it starts before it (C1, C2). Other entries are of their
+ * thread's: equal ranges, of which a file has thousands, would all go into one leaf.
  *
- * Changes. `change` writes the new bounds into the slot in place. If an entry were moved to where its
- * new start belongs, a walk could meet it twice, or, had it passed the new place and not reached the
- * old, never (C5). So a key may differ from the start that it was made from. An entry that starts later
- * than its key costs a walk a look at it, no more. One that starts before is a *stray*: nodes say
- * under `low` where the first stray below them starts, and a walk that began while there were any does
- * not stop where keys get too high, but goes on where `low` or the key, and the maximum, let it. A copy
- * of a stray goes behind the stray's key. Therefore not CLEAVE_ORDERED: by key it is.
+ * A change writes new bounds into the slot and moves nothing. If it moved the entry to where its
+ * start belongs, a walk could meet it twice; or, past the new place and not yet at the old,
+ * never (C5). So an entry may start behind its key, which costs walks a look at the entry; or
+ * before it: a *stray*. Above strays, nodes say under `low` where the first starts, and a walk that
+ * began while there were any goes on behind its range's keys wherever `low` tells it to. A copy of
+ * a stray goes behind the stray's key. By key there is an order; CLEAVE_ORDERED it is not.
  *
  * Invariants
- *  I1 keys in a leaf, and in leaves from left to right, ascend; a child's are not before the separator
- *     on its left, and before the one on its right.
- *  I2 what a parent says of a child's maximum is not less, and of its `low` not more, than what the
- *     child says of itself; a leaf's maximum is exact. It holds while both are not locked, and whoever
- *     has the child locked can rely on it: a parent is made to say less with both locked, and before a
- *     child gets more its parent is seen to cover that, after the child was locked, by its version.
- *     So raising goes from the top down and needs one lock at a time, lowering from the bottom up with
- *     two; if no update is under way, maxima are exact but where an insertion began anew after raising.
- *  I3 an entry's word[0] names its leaf, under whose lock alone that changes.
- *  I4 the root changes under the old root's lock, and no leaf but the root is empty for longer than the
- *     removal that emptied it takes: `inhabited` says whether the root is an empty leaf, which `empty`
- *     reads (C8).
+ *  I1 Keys ascend from left to right; a child's are not before the separator on its left, and
+ *     before the one on its right.
+ *  I2 Of each child a parent says a maximum that is not less than the child's own, and a `low`
+ *     that is not more. A leaf's own maximum is exact. This holds whenever both are unlocked, and
+ *     for whoever has the child locked: a parent is made to say less with both locked, and
+ *     before a child is made to say more, with the child locked the parent is seen to cover it
+ *     and not to have changed since. So what grows is raised from the top down, one lock at a
+ *     time, and lowered from the bottom up, two at a time.
+ *  I3 An entry's word[0] says its leaf and slot; it changes under that leaf's lock, and if it
+ *     moves to another, under both.
+ *  I4 The root changes under the old root's lock. A leaf other than the root is empty only until
+ *     the removal that emptied it returns. `inhabited` is 0 if the root is an empty leaf, and
+ *     changes under its lock: that is what `empty` reads (C8).
  *
- * Readers: walks, without a lock, in an epoch. A walk copies a leaf's hits, looks whether the version
- * stayed, visits, and goes on behind the leaf's upper separator, under the same parent while that stays
- * the same, else by a new descent. All keys before that separator were seen at one moment, and none is
- * given anew or moves: each entry that stays is visited once (C5). A walk holds nothing while it visits.
- * Writers: anyone, at any time. An insertion locks a leaf; a removal too, which it finds by word[0],
- * without a search. Splits, joins and growing maxima lock a node's parents, all or none of those
- * needed, by compare-and-swap of the versions seen; who fails begins anew.
- * Reclamation: nodes taken out are retired, as entries are: C4 is deferred. C3 is not kept, as nothing
- * keeps a walk from between two ops; C6 neither, since walks go on beside a hold.
- * Progress: walks are obstruction-free and repeat one leaf at most when it changes: what was visited
- * stays so. Updates block while another has the same node locked, which is for tens of instructions;
- * in no cycle, see olc_tree.h.
+ * Readers: walks, in an epoch. A walk reads a leaf's hits, sees that the leaf's version is the
+ * same, and visits them, looking at the version after each: what came into the leaf meanwhile may
+ * be the child of one just visited (C1). Then it goes on behind the leaf's upper separator. All
+ * keys before that have been seen at some moment, none is given anew or moves across: whatever
+ * stays is visited once (C5). While a visitor runs nothing is held. Writers: anyone, at any time.
+ * An insertion searches and locks a leaf; a removal and a change find it by word[0]. Splits and
+ * joins lock, by compare-and-swap of the versions that were seen, all the nodes that they need, or
+ * none and begin anew. Reclamation: retired nodes and removed entries wait for a grace period: C4
+ * is deferred. C3 is not kept, since a walk may come between two ops of a batch; nor C6, since
+ * walks go on beside a hold. Progress: a walk repeats a leaf that changes while it is read, and
+ * never a visit. Updates wait for who has the same node locked, for tens of instructions, and never
+ * in a circle: olc_tree.h.
  *
- * Cost: O(log n) for an insertion, O(1) for most removals. Cache lines, with h levels of inner nodes: an
- * insertion reads 5 a level and in the leaf 3, and writes 3 there (version and order, start, slot) and
- * the entry; a removal writes 1 and reads 1 of the leaf, and reads the entry. Every 10th or so also
- * lowers the maximum above, every 10th joins or unlinks its leaf. None of these is written by another
- * CPU with @cpu1, but for leaves that two subsets share.
- * Memory: 512 bytes a leaf of 14; a leaf of 3 or fewer joins its neighbour if it fits; else a leaf goes
- * when it is empty (Johnson, Shasha, "B-trees with inserts and deletes: why free-at-empty is better
- * than merge-at-half", JCSS 47, 1993). Some 70 bytes an entry under random updates; at worst, after
- * removals chosen for it, a leaf with one entry beside each full one. A reserve of 15 nodes, 15 KB, stays
- * with each thread or subset that inserts.
+ * Cost: with h inner levels an insertion reads 5 lines a level and 3 of the leaf and writes 3 of
+ * the leaf (version and order; start; slot) and the entry. A removal reads the entry, writes 1 line
+ * of the leaf and reads 1, without a search; one in ten, where the leaf's maximum goes, searches
+ * to lower what is above, and one in ten joins its leaf to another. Other CPUs' lines are met
+ * where a subset's CPUs meet in a leaf: with @cpu1, nowhere.
+ * Memory: 512 bytes for a leaf of up to 14; one of 4 or fewer joins a neighbour that has room,
+ * others stay until empty (Johnson, Shasha, "B-trees with inserts and deletes: why free-at-empty is
+ * better than merge-at-half", JCSS 47, 1993): 65 to 100 bytes an interval after random updates;
+ * after removals chosen for it 512 for 3. An empty subset takes 128. Each thread that inserts keeps
+ * 15 KB of nodes to split with: olc_reserve.h.
  *
- * From: Leis, Haubenschild, Neumann, "Optimistic lock coupling: a scalable and efficient general-purpose
- * synchronization method", IEEE Data Eng. Bull. 42(1), 2019; Leis, Scheibner, Kemper, Neumann, "The ART
- * of practical synchronization", DaMoN 2016. We differ: they split full inner nodes on the way down,
- * whether or not that is needed, which uses up any reserve if others fill them again; here all that a
- * split needs is locked first, so that h + 2 nodes always suffice. They search for what they
- * remove. They find scans by following leaves; here a walk skips by maxima, which they have not. Leaves
- * are permuted rather than shifted (Masstree). Unique keys in place of duplicates in a list.
+ * From Leis, Haubenschild, Neumann, "Optimistic lock coupling: a scalable and efficient
+ * general-purpose synchronization method", IEEE Data Eng. Bull. 42(1), 2019, and Leis, Scheibner,
+ * Kemper, Neumann, "The ART of practical synchronization", DaMoN 2016. Where we differ: full inner
+ * nodes are split there on the way down, needed or not, and a reserve is soon used up if others
+ * fill them again; here what a split needs is locked before it begins, so that h + 2 nodes always
+ * suffice. Removals do not search; leaves are permuted, not shifted (Masstree); maxima are ours.
+ * And a tree a subset: with all in one, the subset as the class, 384 simulated CPUs did a third as
+ * much in `exec`, as files of a few intervals are one leaf however its keys are chosen.
  */
 #include "olc_walk.h"
 
@@ -138,8 +139,8 @@ static int prepare(void *self, struct cleave_thread *thread, const struct cleave
 	*reserve = NULL;
 	if (!inserts)
 		return 0;
-	*reserve = get_reserve(&forest->store, thread, forest->store.node_of_subset[ops[0].entry->subset],
-			       inserts);
+	*reserve = get_reserve(&forest->store, thread,
+			       forest->store.node_of_subset[ops[0].entry->subset], inserts);
 	return *reserve ? 0 : -ENOMEM;
 }
 
@@ -195,8 +196,8 @@ static bool plant(struct tree *tree, const struct arrival *arrival, struct reser
 
 /*
  * The place asked for: behind all of the same start and class. A plain insertion is of its thread's
- * class; a child or copy of its source's, and, since a source may have come to start before its key,
- * not before that (C1, C2).
+ * class; a child or copy of its source's, and, since a source may have come to start before its
+ * key, not before that (C1, C2).
  */
 static struct key upper_key(const struct cleave_thread *thread, const struct cleave_entry *source,
 			    uint64_t start)
@@ -234,8 +235,7 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 		return;
 	for (;;) {
 		struct path path;
-		struct leaf *leaf =
-			lock_leaf(tree, upper, last, is_stray ? start : NOWHERE, &path);
+		struct leaf *leaf = lock_leaf(tree, upper, last, is_stray ? start : NOWHERE, &path);
 		unsigned rank = leaf_rank(leaf, upper), count = order_count(leaf->order);
 
 		arrival.key.tie = next_tie(leaf, rank, upper, path.fence);
@@ -459,7 +459,8 @@ static const char *check_entry(struct inspection *inspection, struct leaf *leaf,
 	if (interval->entry.subset != inspection->subset)
 		return "btree_olc: an entry is in another subset's tree";
 	if (interval->start > interval->last || interval->last != leaf->slot[slot].last)
-		return "btree_olc: an entry has another end than its slot, or ends before it starts";
+		return "btree_olc: an entry has another end than its slot, or ends before it "
+		       "starts";
 	if (adrift != (interval->start != key.start))
 		return "btree_olc: an entry's start is its key's, or is not, and its slot differs";
 	if (leaf->slot[slot].last > leaf->last)
@@ -550,9 +551,9 @@ static const char *check_tree(struct tree *tree, unsigned subset)
 		return "btree_olc: strays are miscounted";
 	if (tree->root && tree->root->level && tree->root->count < 2)
 		return "btree_olc: the root has one child";
-	return inspection.any == tree->inhabited ?
-		       NULL :
-		       "btree_olc: what says whether a tree is empty is wrong";
+	return inspection.any == tree->inhabited
+		       ? NULL
+		       : "btree_olc: what says whether a tree is empty is wrong";
 }
 
 static const char *validate(void *self)
@@ -580,7 +581,8 @@ static const struct cleave_field entry_fields[] = {
 const struct cleave_structure cleave_btree_olc = {
 	.name = "btree_olc",
 	.summary = "B-tree with optimistic lock coupling, walks without locks",
-	.source = "Leis, Haubenschild, Neumann, Optimistic Lock Coupling, IEEE Data Eng. Bull. 42(1), 2019",
+	.source = "Leis, Haubenschild, Neumann, Optimistic Lock Coupling, IEEE Data Eng. Bull. "
+		  "42(1), 2019",
 	.kind = CLEAVE_CONCURRENT,
 	.flags = CLEAVE_WALKS_UNLOCKED | CLEAVE_DEFERS,
 	.keeps = CLEAVE_KEEPS_ALL & ~(CLEAVE_C3_COVERAGE | CLEAVE_C6_LONG_HOLDS),

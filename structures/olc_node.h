@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Nodes of btree_olc.c, which alone includes this: their layout, their locks, and what is done to one
- * node by whoever has locked it. How they make a tree is said there.
+ * Nodes of btree_olc.c, which alone includes this: their layout, their locks, and what is done to
+ * one node by whoever has locked it. How they make a tree is said there.
  *
  *   leaf, 512 bytes                         inner node, 1,024 bytes
  *   0    version, level, for reclamation    0    version, level, children, for reclamation
@@ -10,17 +10,18 @@
  *   176  { tie, last, entry }[14]           640  tie[24]              the rest of start[]'s key
  *                                           832  low[24]
  *
- * A leaf's slots are in no order; `order` has it, in one word (the permutation of Mao, Kohler, Morris,
- * "Cache craftiness for fast multicore key-value storage", EuroSys 2012): nibble i is the slot of the
- * i-th key, the top nibble says how many there are, the nibbles behind them are the free slots. An
- * insertion writes one slot and this word, a removal this word alone.
+ * A leaf's slots are in no order; `order` has it, in one word (the permutation of Mao, Kohler,
+ * Morris, "Cache craftiness for fast multicore key-value storage", EuroSys 2012): nibble i is the
+ * slot of the i-th key, the top nibble says how many there are, the nibbles behind them are the
+ * free slots. An insertion writes one slot and this word, a removal this word alone.
  *
- * Versions. Bit 0: locked; bit 1: the node is out of the tree for good; the rest counts changes. Who
- * reads without the lock takes the version, reads, and looks whether the version is still the same.
- * With no fence, which ThreadSanitizer would not know: a writer's stores are releases and come behind
- * its own locking, a reader's loads are acquires, so who reads something that was written under the
- * lock sees the lock, or a later version, when it looks again (Boehm, "Can seqlocks get along with
- * programming language memory models?", MSPC 2012). On x86 these are plain moves.
+ * Versions. Bit 0: locked; bit 1: the node is out of the tree for good; the rest counts changes.
+ * Who reads without the lock takes the version, reads, and looks whether the version is still the
+ * same. With no fence, which ThreadSanitizer would not know: a writer's stores are releases and
+ * come behind its own locking, a reader's loads are acquires, so who reads something that was
+ * written under the lock sees the lock, or a later version, when it looks again (Boehm, "Can
+ * seqlocks get along with programming language memory models?", MSPC 2012). On x86 these are plain
+ * moves.
  */
 #ifndef OLC_NODE_H
 #define OLC_NODE_H
@@ -53,8 +54,8 @@ struct key {
 
 struct node {
 	uint64_t version;
-	uint32_t level; /* 0: a leaf; constant */
-	uint32_t count; /* of an inner node's children */
+	uint32_t level;			 /* 0: a leaf; constant */
+	uint32_t count;			 /* of an inner node's children */
 	struct cleave_deferred deferred; /* also links spare nodes */
 };
 
@@ -81,7 +82,8 @@ struct link {
 struct inner {
 	struct node node;
 	uint64_t unused[3];
-	uint64_t start[INNER_CHILDREN]; /* [0] and tie[0] are not read: it goes as low as its parent says */
+	uint64_t start[INNER_CHILDREN]; /* [0] and tie[0] are not read: it goes as low as its parent
+					   says */
 	struct link link[INNER_CHILDREN];
 	uint64_t tie[INNER_CHILDREN];
 	uint64_t low[INNER_CHILDREN]; /* no stray below starts below */
@@ -202,34 +204,39 @@ static inline bool upgrade(struct node *node, uint64_t version)
 					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
+/* The version as it was before it was locked. Relaxed, and atomic as others try to lock it. */
+static inline uint64_t locked_version(const struct node *node)
+{
+	return __atomic_load_n(&node->version, __ATOMIC_RELAXED) & ~(uint64_t)LOCKED;
+}
+
 /* Release: its partners are await_version and upgrade. Returns: the version that it has now. */
 static inline uint64_t unlock(struct node *node)
 {
-	uint64_t version = (node->version & ~(uint64_t)LOCKED) + VERSION_STEP;
+	uint64_t version = locked_version(node) + VERSION_STEP;
 
 	put(&node->version, version);
 	return version;
 }
 
 /*
- * The same, and in one order with what the caller reads afterwards: who inserts a child may then copy
- * what the parent has. Partner: visit_all.
+ * The same, and in one order with what the caller reads afterwards: who inserts a child may then
+ * copy what the parent has. Partner: visit_all.
  */
 static inline void unlock_in_order(struct node *node)
 {
-	__atomic_exchange_n(&node->version, (node->version & ~(uint64_t)LOCKED) + VERSION_STEP,
-			    __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&node->version, locked_version(node) + VERSION_STEP, __ATOMIC_SEQ_CST);
 }
 
 /* pre: the holder has written nothing. */
 static inline void unlock_unchanged(struct node *node)
 {
-	put(&node->version, node->version & ~(uint64_t)LOCKED);
+	put(&node->version, locked_version(node));
 }
 
 static inline void unlock_obsolete(struct node *node)
 {
-	put(&node->version, ((node->version & ~(uint64_t)LOCKED) + VERSION_STEP) | OBSOLETE);
+	put(&node->version, (locked_version(node) + VERSION_STEP) | OBSOLETE);
 }
 
 /* ---- leaves ---- */
@@ -262,7 +269,8 @@ static inline uint64_t nibbles(unsigned n)
 	return ((uint64_t)1 << (NIBBLE * n)) - 1;
 }
 
-/* The first free slot becomes the i-th; those behind move up by one. pre: i <= count < LEAF_SLOTS. */
+/* The first free slot becomes the i-th; those behind move up by one. pre: i <= count < LEAF_SLOTS.
+ */
 static inline uint64_t order_insert(uint64_t order, unsigned i)
 {
 	unsigned count = order_count(order);
@@ -270,7 +278,8 @@ static inline uint64_t order_insert(uint64_t order, unsigned i)
 	uint64_t moved = order & nibbles(count) & ~nibbles(i);
 	uint64_t above = order & ~nibbles(count + 1);
 
-	return (above | moved << NIBBLE | (uint64_t)order_slot(order, count) << (NIBBLE * i) | below) +
+	return (above | moved << NIBBLE | (uint64_t)order_slot(order, count) << (NIBBLE * i) |
+		below) +
 	       ((uint64_t)1 << COUNT_SHIFT);
 }
 
@@ -282,8 +291,8 @@ static inline uint64_t order_remove(uint64_t order, unsigned i)
 	uint64_t moved = order & nibbles(count) & ~nibbles(i + 1);
 	uint64_t above = order & ~nibbles(count);
 
-	return (above | moved >> NIBBLE |
-		(uint64_t)order_slot(order, i) << (NIBBLE * (count - 1)) | below) -
+	return (above | moved >> NIBBLE | (uint64_t)order_slot(order, i) << (NIBBLE * (count - 1)) |
+		below) -
 	       ((uint64_t)1 << COUNT_SHIFT);
 }
 
@@ -334,8 +343,8 @@ static inline unsigned leaf_rank(const struct leaf *leaf, struct key key)
 }
 
 /*
- * Put it in as the i-th: first its slot, then the order, so that who reads the order finds slots that
- * are in the leaf. pre: locked, not full.
+ * Put it in as the i-th: first its slot, then the order, so that who reads the order finds slots
+ * that are in the leaf. pre: locked, not full.
  */
 static inline void leaf_put(struct leaf *leaf, unsigned i, struct key key, uint64_t last,
 			    uintptr_t entry)
@@ -384,8 +393,7 @@ static inline void leaf_move(struct leaf *leaf, unsigned i, struct leaf *to, uns
 		leaf_put(to, at++, leaf_key(leaf, slot), leaf->slot[slot].last,
 			 leaf->slot[slot].entry);
 	}
-	put(&leaf->order,
-	    (leaf->order & nibbles(LEAF_SLOTS)) | (uint64_t)i << COUNT_SHIFT);
+	put(&leaf->order, (leaf->order & nibbles(LEAF_SLOTS)) | (uint64_t)i << COUNT_SHIFT);
 	leaf_recount(leaf);
 }
 
@@ -401,8 +409,8 @@ static inline unsigned inner_find(const struct inner *inner, unsigned count, str
 
 	/*
 	 * By thirds, then one by one; without branches, since where to stop is a matter of chance.
-	 * start[] is full of UINT64_MAX behind the last child's; [0] and what comes first in a third
-	 * need no look.
+	 * start[] is full of UINT64_MAX behind the last child's; [0] and what comes first in a
+	 * third need no look.
 	 */
 	for (unsigned i = THIRD; i < INNER_CHILDREN; i += THIRD)
 		at += get(&inner->start[i]) <= key.start ? THIRD : 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The memory that insertions of btree_olc.c, which alone includes this, can need: gathered in prepare,
- * left for the next one in settle. A thread has a reserve to itself in between, so that taking nodes
- * from it needs no care; between batches it lies in a rack that is the thread's alone.
+ * The memory that insertions of btree_olc.c, which alone includes this, can need: gathered in
+ * prepare, left for the next one in settle. A thread has a reserve to itself in between, so that
+ * taking nodes from it needs no care; between batches it lies in a rack that is the thread's alone.
  */
 #ifndef OLC_RESERVE_H
 #define OLC_RESERVE_H
@@ -18,9 +18,9 @@ enum {
 };
 
 /*
- * Where a thread leaves its reserve. Its owner alone reads and writes `reserve`, and needs no atomics
- * for it: two of them, an insertion, would be a tenth of its time. A rack is owned for good; a handle
- * is used by one thread at a time, and again by another once that has ended.
+ * Where a thread leaves its reserve. Its owner alone reads and writes `reserve`, and needs no
+ * atomics for it: two of them, an insertion, would be a tenth of its time. A rack is owned for
+ * good; a handle is used by one thread at a time, and again by another once that has ended.
  */
 struct rack {
 	_Alignas(64) const struct cleave_thread *owner;
@@ -28,9 +28,10 @@ struct rack {
 };
 
 /*
- * What prepare leaves, recycled: an insert splits at most the leaf and every inner node above it, and
- * adds a root. The next-to-root level splits once in 12 splits of the level below, so that a tree with
- * 14 levels of inner nodes has seen 7 * 12^13 insertions, more than there are sequence numbers.
+ * What prepare leaves, recycled: an insert splits at most the leaf and every inner node above it,
+ * and adds a root. The next-to-root level splits once in 12 splits of the level below, so that a
+ * tree with 14 levels of inner nodes has seen 7 * 12^13 insertions, more than there are sequence
+ * numbers.
  */
 struct reserve {
 	struct cleave_deferred *leaves, *inners;
@@ -184,8 +185,8 @@ static inline void install_racks(struct store *store, struct reserve *reserve)
 }
 
 /*
- * For the thread's next batch; a second one would be too many. After a batch that was not applied, all
- * that was made for it goes: nothing is left behind by what fails.
+ * For the thread's next batch; a second one would be too many. After a batch that was not applied,
+ * all that was made for it goes: nothing is left behind by what fails.
  */
 static inline void leave_reserve(struct store *store, const struct cleave_thread *thread,
 				 struct reserve *reserve)

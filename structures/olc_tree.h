@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * How the nodes of btree_olc.c, which alone includes this, make a tree: the way down, and what changes
- * more than one node. Contract and invariants are there.
+ * How the nodes of btree_olc.c, which alone includes this, make a tree: the way down, and what
+ * changes more than one node. Contract and invariants are there.
  *
- * Nobody waits for a node while having a leaf locked, and for none above while having any locked; who
- * finds a node changed lets go of all and begins anew. So nobody waits in a circle.
+ * Nobody waits for a node while having a leaf locked, and for none above while having any locked;
+ * who finds a node changed lets go of all and begins anew. So nobody waits in a circle.
  */
 #ifndef OLC_TREE_H
 #define OLC_TREE_H
@@ -18,8 +18,8 @@ enum {
 
 /* One a subset. */
 struct tree {
-	_Alignas(64) struct node *root; /* NULL until the first insertion; written by who has the old
-					 * one locked */
+	_Alignas(64) struct node *root; /* NULL until the first insertion; written by who has the
+					 * old one locked */
 	uint32_t inhabited; /* 0: no root, or an empty leaf; written by who has that locked */
 	_Alignas(64) uint64_t strays; /* how many entries start before their key does */
 };
@@ -55,7 +55,7 @@ static inline struct node *get_root(const struct tree *tree)
  * child of the one before, and the last of these said what covers the entry.
  */
 static inline bool try_descend(struct tree *tree, struct key key, uint64_t last, uint64_t low,
-			struct path *path)
+			       struct path *path)
 {
 	struct node *node = get_root(tree);
 	uint64_t version = await_version(node);
@@ -108,7 +108,7 @@ static inline bool try_descend(struct tree *tree, struct key key, uint64_t last,
 
 /* Find it and lock it, with all above it covering an entry with `last` and `low`. */
 static inline struct leaf *lock_leaf(struct tree *tree, struct key key, uint64_t last, uint64_t low,
-			      struct path *path)
+				     struct path *path)
 {
 	for (;;) {
 		if (!try_descend(tree, key, last, low, path))
@@ -129,8 +129,8 @@ static inline struct leaf *lock_leaf(struct tree *tree, struct key key, uint64_t
 }
 
 /*
- * The leaf that an entry is in, locked. An entry that is in has one at any time, which changes under
- * both leaves' locks.
+ * The leaf that an entry is in, locked. An entry that is in has one at any time, which changes
+ * under both leaves' locks.
  */
 static inline struct leaf *lock_home(const struct cleave_interval *interval, unsigned *slot)
 {
@@ -230,11 +230,12 @@ static inline bool lock_full(struct path *path)
 
 /*
  * Half of a full leaf goes to a new one, and the arrival to where it belongs; if it belongs to the
- * end it goes to the new one alone, since what comes next mostly goes there too: ties come in order.
- * The new one stays locked: from their owners, entries in it are reached before it is in the tree.
+ * end it goes to the new one alone, since what comes next mostly goes there too: ties come in
+ * order. The new one stays locked: from their owners, entries in it are reached before it is in the
+ * tree.
  */
-static inline struct branch split_leaf(struct leaf *leaf, unsigned rank, const struct arrival *arrival,
-				struct reserve *reserve)
+static inline struct branch split_leaf(struct leaf *leaf, unsigned rank,
+				       const struct arrival *arrival, struct reserve *reserve)
 {
 	struct node *made = take_leaf(reserve);
 	struct leaf *right = leaf_of(made);
@@ -249,8 +250,8 @@ static inline struct branch split_leaf(struct leaf *leaf, unsigned rank, const s
 				 right->low };
 }
 
-static inline struct branch split_inner(struct inner *inner, unsigned at, const struct branch *branch,
-				 struct reserve *reserve)
+static inline struct branch split_inner(struct inner *inner, unsigned at,
+					const struct branch *branch, struct reserve *reserve)
 {
 	struct inner *right = take_inner(reserve, inner->node.level);
 	unsigned keep = INNER_CHILDREN / 2;
@@ -260,13 +261,15 @@ static inline struct branch split_inner(struct inner *inner, unsigned at, const 
 		inner_put(inner, at, branch);
 	else
 		inner_put(right, at - keep, branch);
-	return (struct branch) { { right->start[0], right->tie[0] }, &right->node,
-				 inner_last(right), inner_low(right) };
+	return (struct branch) { { right->start[0], right->tie[0] },
+				 &right->node,
+				 inner_last(right),
+				 inner_low(right) };
 }
 
 /* A root above the old one, which is locked, and its new sibling. */
 static inline void grow(struct tree *tree, struct node *old, uint64_t last, uint64_t low,
-		 const struct branch *sibling, struct reserve *reserve)
+			const struct branch *sibling, struct reserve *reserve)
 {
 	struct inner *root = take_inner(reserve, old->level + 1);
 	const struct branch first = { { 0, 0 }, old, last, low };
@@ -284,7 +287,7 @@ static inline void grow(struct tree *tree, struct node *old, uint64_t last, uint
  * pre: the leaf and what lock_full locks are locked. Unlocks all of it.
  */
 static inline void split(struct tree *tree, struct path *path, unsigned rank,
-		  const struct arrival *arrival, struct reserve *reserve)
+			 const struct arrival *arrival, struct reserve *reserve)
 {
 	struct leaf *leaf = path->leaf;
 	struct branch made = split_leaf(leaf, rank, arrival, reserve);
@@ -413,7 +416,29 @@ undo:
 }
 
 /*
- * One attempt to move what is in `leaf` to `other`, its neighbour under the last of the path.
+ * The neighbour under the same parent into which `count` more fit: the one before, or the one
+ * behind. pre: the parent is locked. Nobody who has a leaf locked waits for that.
+ */
+static inline struct leaf *find_room(const struct inner *parent, unsigned i, unsigned count,
+				     unsigned *at, uint64_t *version)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		unsigned j = side ? i + 1 : i - 1;
+
+		if (j >= parent->node.count) /* also before the first */
+			continue;
+		struct leaf *beside = leaf_of(parent->link[j].child);
+
+		*at = j;
+		*version = await_version(&beside->node);
+		if (!count || count + order_count(get(&beside->order)) <= LEAF_SLOTS)
+			return beside;
+	}
+	return NULL;
+}
+
+/*
+ * One attempt to move what is in the path's leaf to its neighbour, if that has room.
  *
  *      [ a  b  c ]            [ a  c ]
  *      /    |    \    ->      /     \
@@ -423,23 +448,17 @@ static inline bool try_join(struct tree *tree, struct cleave_thread *thread, str
 {
 	struct step *step = &path->step[path->depth - 1];
 	struct inner *parent = step->inner;
-	unsigned i = step->index, j = i ? i - 1 : 1;
+	unsigned i = step->index, j = 0;
 	struct leaf *leaf = path->leaf;
+	uint64_t version = 0;
 
 	if (!upgrade(&parent->node, step->version))
 		return false;
-	struct leaf *other = leaf_of(parent->link[j].child);
-	uint64_t version = await_version(&other->node);
-	unsigned count = order_count(get(&leaf->order));
-	unsigned others = order_count(get(&other->order));
+	struct leaf *other = find_room(parent, i, order_count(get(&leaf->order)), &j, &version);
 
-	/* Their locks are held by nobody who waits for the parent's. */
-	if (count && count + others > LEAF_SLOTS) {
-		bool stays = is_unchanged(&leaf->node, path->version) &&
-			     is_unchanged(&other->node, version);
-
+	if (!other) {
 		unlock_unchanged(&parent->node);
-		return stays;
+		return true;
 	}
 	if (!upgrade(&leaf->node, path->version)) {
 		unlock_unchanged(&parent->node);
@@ -450,7 +469,7 @@ static inline bool try_join(struct tree *tree, struct cleave_thread *thread, str
 		unlock_unchanged(&parent->node);
 		return false;
 	}
-	leaf_move(leaf, 0, other, j < i ? others : 0);
+	leaf_move(leaf, 0, other, j < i ? order_count(other->order) : 0);
 	put(&parent->link[j].last, other->last);
 	put(&parent->low[j], other->low);
 	inner_take(parent, i);

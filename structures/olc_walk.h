@@ -29,15 +29,16 @@ struct spot {
 enum found { FOUND, AGAIN, NOTHING };
 
 /*
- * The first child from the i-th on that can have an entry for this walk. Returns: `count` if there is
- * none, with *ended set if there is none behind this node either.
+ * The first child from the i-th on that can have an entry for this walk. Returns: `count` if there
+ * is none, with *ended set if there is none behind this node either.
  */
 static inline unsigned next_child(const struct inner *inner, unsigned i, unsigned count,
-			   const struct cursor *cursor, bool *ended)
+				  const struct cursor *cursor, bool *ended)
 {
 	*ended = false;
 	for (; i < count; i++) {
-		/* The key of the first is not read; it was in reach when the walk came to this node. */
+		/* The key of the first is not read; it was in reach when the walk came to this
+		 * node. */
 		bool in_reach = !i || get(&inner->start[i]) <= cursor->last;
 
 		if (!in_reach && !cursor->strays) {
@@ -146,7 +147,7 @@ static inline enum found next_leaf(struct cursor *cursor, struct spot *spot)
  * Returns: how many; -1 if the leaf changed meanwhile, so that nothing is known.
  */
 static inline int collect(const struct cursor *cursor, const struct spot *spot,
-		   struct cleave_interval **hit)
+			  struct cleave_interval **hit)
 {
 	const struct leaf *leaf = spot->leaf;
 	uint64_t order = get(&leaf->order);
@@ -179,14 +180,15 @@ static inline int collect(const struct cursor *cursor, const struct spot *spot,
 
 /*
  * Visit what was read out, while nothing new can have come between: a child or copy that was put in
- * before its parent's visit ended has to be met later in this walk (C1, C2). So the version is looked
- * at after each visit; whoever copies from the parent put the child in before (see insert), and either
- * we see that, or the copy comes after the visit and finds what that left.
- * Returns: the visitor's number; else 0, with *stays cleared, and `from` behind the last visited, if
- * the leaf has changed. pre: *stays; hits is negative if not.
+ * before its parent's visit ended has to be met later in this walk (C1, C2). So the version is
+ * looked at after each visit; whoever copies from the parent put the child in before (see insert),
+ * and either we see that, or the copy comes after the visit and finds what that left. Returns: the
+ * visitor's number; else 0, with *stays cleared, and `from` behind the last visited, if the leaf
+ * has changed. pre: *stays; hits is negative if not.
  */
-static inline int visit_all(struct cursor *cursor, const struct spot *spot, struct cleave_interval **hit,
-		     int hits, bool *stays, cleave_visit_fn *visit, void *arg)
+static inline int visit_all(struct cursor *cursor, const struct spot *spot,
+			    struct cleave_interval **hit, int hits, bool *stays,
+			    cleave_visit_fn *visit, void *arg)
 {
 	for (int i = 0; i < hits && *stays; i++) {
 		struct cleave_entry *entry = &hit[i]->entry;
@@ -207,8 +209,8 @@ static inline int visit_all(struct cursor *cursor, const struct spot *spot, stru
 }
 
 /*
- * Loop invariant: of the entries with a key before `from`, those that have been in all the while, and
- * overlapped, have been visited once; of the others none has.
+ * Loop invariant: of the entries with a key before `from`, those that have been in all the while,
+ * and overlapped, have been visited once; of the others none has.
  */
 static inline int walk_tree(const struct tree *tree, uint64_t start, uint64_t last,
 			    cleave_visit_fn *visit, void *arg)

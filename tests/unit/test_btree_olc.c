@@ -105,8 +105,8 @@ Test(btree_olc, validate_finds_damage)
 		leaf->order = order;
 		/* A leaf that is right in itself, but ends behind what its parent says. */
 		leaf->last += 1000000, leaf->slot[slot].last += 1000000, interval->last += 1000000;
-		assert_reason(&rig, leaf->last == leaf->slot[slot].last ? "ends behind its last" :
-									  "greatest");
+		assert_reason(&rig, leaf->last == leaf->slot[slot].last ? "ends behind its last"
+									: "greatest");
 		leaf->last -= 1000000, leaf->slot[slot].last -= 1000000, interval->last -= 1000000;
 		assert_sound(&rig);
 	}
@@ -151,7 +151,8 @@ Test(btree_olc, copies_follow_a_source_that_starts_earlier_now)
 		insert(&rig, i, 100 + i * 17 % 500 * 20, 100 + i * 17 % 500 * 20);
 	assert_sound(&rig);
 	seen = walk(&rig, 20, 30);
-	cr_assert(seen.count == 3 && seen.index[0] == 0 && seen.index[1] == 1 && seen.index[2] == 2);
+	cr_assert(seen.count == 3 && seen.index[0] == 0 && seen.index[1] == 1 &&
+		  seen.index[2] == 2);
 	for (size_t i = 100; i < 600; i++)
 		cr_assert_eq(cleave_remove(rig.map, rig.thread, at(&rig, i)), 0);
 	assert_sound(&rig);
