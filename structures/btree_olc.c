@@ -12,8 +12,8 @@
  *       |       |            |        |        |
  *      entry <- and back: each entry says in which leaf and slot it is
  *
- * Layout of nodes, versions, and how to read without a lock: olc_node.h. What changes several
- * nodes: olc_tree.h. Walks: olc_walk.h. Memory for updates: olc_reserve.h.
+ * Nodes, and how to read them without a lock: olc_node.h. What changes several: olc_tree.h. Walks:
+ * olc_walk.h. Memory for updates: olc_reserve.h.
  *
  * Keys are (start, class of 16 bits, sequence of 48 bits), unique, and given once: an entry keeps
  * its key, and so its place, until it is removed. A new entry goes behind all of its start and
@@ -269,8 +269,7 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 	uint64_t last = leaf->last;
 
 	put(&leaf->order, order_remove(leaf->order, order_find(leaf->order, slot)));
-	if (leaf->slot[slot].last == last)
-		leaf_recount(leaf);
+	leaf_lose(leaf, leaf->slot[slot].last);
 
 	bool falls = leaf->last < last;
 	unsigned count = order_count(leaf->order);
@@ -328,8 +327,8 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 		put(&leaf->low, low);
 	if (last > before)
 		put(&leaf->last, last);
-	else if (was_last == before && last < before)
-		leaf_recount(leaf);
+	else
+		leaf_lose(leaf, was_last);
 
 	bool falls = leaf->last < before;
 
@@ -346,12 +345,11 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 		uint64_t last, cleave_visit_fn *visit, void *arg)
 {
 	const struct forest *forest = self;
-	unsigned first = subset == CLEAVE_ALL_SUBSETS ? 0 : subset;
-	unsigned limit = subset == CLEAVE_ALL_SUBSETS ? forest->subsets : subset + 1;
+	bool all = subset == CLEAVE_ALL_SUBSETS;
 	int stop = 0;
 
 	(void)thread;
-	for (unsigned i = first; i < limit && !stop; i++)
+	for (unsigned i = all ? 0 : subset; i < (all ? forest->subsets : subset + 1) && !stop; i++)
 		stop = walk_tree(&forest->tree[i], start, last, visit, arg);
 	return stop;
 }
@@ -574,15 +572,13 @@ static const struct cleave_field entry_fields[] = {
 	{ offsetof(struct cleave_interval, word[0]), "leaf, slot" },
 	{ offsetof(struct cleave_interval, word[1]), "key" },
 	{ offsetof(struct cleave_interval, word[3]), "version of the bounds" },
-	{ offsetof(struct cleave_interval, word[4]), "unused" },
 	{ 0, NULL },
 };
 
 const struct cleave_structure cleave_btree_olc = {
 	.name = "btree_olc",
 	.summary = "B-tree with optimistic lock coupling, walks without locks",
-	.source = "Leis, Haubenschild, Neumann, Optimistic Lock Coupling, IEEE Data Eng. Bull. "
-		  "42(1), 2019",
+	.source = "Leis, Haubenschild, Neumann, IEEE Data Engineering Bulletin 42(1), 2019",
 	.kind = CLEAVE_CONCURRENT,
 	.flags = CLEAVE_WALKS_UNLOCKED | CLEAVE_DEFERS,
 	.keeps = CLEAVE_KEEPS_ALL & ~(CLEAVE_C3_COVERAGE | CLEAVE_C6_LONG_HOLDS),

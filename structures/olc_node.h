@@ -382,6 +382,20 @@ static inline void leaf_recount(struct leaf *leaf)
 	put(&leaf->low, low);
 }
 
+/* One that ended at `last` is no longer there: is there another, as among equal ranges? */
+static inline void leaf_lose(struct leaf *leaf, uint64_t last)
+{
+	unsigned count = order_count(leaf->order);
+	uint64_t order = leaf->order;
+
+	for (unsigned i = 0; last == leaf->last && i < count; i++, order >>= NIBBLE) {
+		if (leaf->slot[order & 15].last == last)
+			return;
+	}
+	if (last == leaf->last)
+		leaf_recount(leaf);
+}
+
 /* Move those from the i-th on to the end of `to`. pre: both locked, and there is room. */
 static inline void leaf_move(struct leaf *leaf, unsigned i, struct leaf *to, unsigned at)
 {
@@ -412,10 +426,12 @@ static inline unsigned inner_find(const struct inner *inner, unsigned count, str
 	 * start[] is full of UINT64_MAX behind the last child's; [0] and what comes first in a
 	 * third need no look.
 	 */
+#pragma GCC unroll 2
 	for (unsigned i = THIRD; i < INNER_CHILDREN; i += THIRD)
 		at += get(&inner->start[i]) <= key.start ? THIRD : 0;
 	const uint64_t *third = &inner->start[at];
 
+#pragma GCC unroll 8
 	for (unsigned i = 1; i < THIRD; i++)
 		at += get(&third[i]) <= key.start;
 	/* Mostly none of the same start is behind. */
