@@ -384,7 +384,6 @@ static int create(void **self, const struct cleave_structure_config *config)
 	return 0;
 }
 
-/* As deep as the tree is high. */
 static void free_below(struct node *node)
 {
 	if (!node->level) {

@@ -438,7 +438,7 @@ static inline struct leaf *find_room(const struct inner *parent, unsigned i, uns
 }
 
 /*
- * One attempt to move what is in the path's leaf to its neighbour, if that has room.
+ * One attempt to move what is in the path's leaf to a neighbour, if one has room.
  *
  *      [ a  b  c ]            [ a  c ]
  *      /    |    \    ->      /     \
@@ -472,6 +472,10 @@ static inline bool try_join(struct tree *tree, struct cleave_thread *thread, str
 	leaf_move(leaf, 0, other, j < i ? order_count(other->order) : 0);
 	put(&parent->link[j].last, other->last);
 	put(&parent->low[j], other->low);
+	if (j > i) { /* its range now begins where this one's did */
+		put(&parent->start[j], parent->start[i]);
+		put(&parent->tie[j], parent->tie[i]);
+	}
 	inner_take(parent, i);
 
 	bool shrinks = parent->node.count == 1 && get_root(tree) == &parent->node;

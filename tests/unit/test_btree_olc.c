@@ -192,3 +192,30 @@ Test(btree_olc, a_reserve_lasts_however_the_tree_has_grown)
 	cr_assert(cleave_empty(rig.map));
 	tear_down(&rig);
 }
+
+/* Leaves of few meet neighbours of many on either side, at all places below their parents. */
+Test(btree_olc, leaves_join_on_either_side)
+{
+	enum { MANY = 3000, ROUNDS = 6, STEP = 7919 };
+	struct rig rig = set_up(MANY);
+
+	for (size_t round = 0; round < ROUNDS; round++) {
+		for (size_t i = 0; i < MANY; i++) {
+			if (!at(&rig, i)->map_id)
+				insert(&rig, i, i * STEP % MANY / (1 + round), 2 * MANY);
+		}
+		assert_sound(&rig);
+		/* Most of every second stretch, and few of the others; then the other way round. */
+		for (size_t i = 0; i < MANY; i++) {
+			size_t n = i * (STEP + 2 * round) % MANY;
+			bool thin = n / (8 + round) % 2 == round % 2;
+
+			if (n % 16 < (thin ? 14 : 5))
+				cleave_remove(rig.map, rig.thread, at(&rig, n));
+			if (i % 100 == 0)
+				assert_sound(&rig);
+		}
+		cleave_synchronize(rig.map, rig.thread);
+	}
+	tear_down(&rig);
+}
