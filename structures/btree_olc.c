@@ -64,7 +64,7 @@
  * where a subset's CPUs meet in a leaf: with @cpu1, nowhere.
  * Memory: 512 bytes for a leaf of up to 14; one of 4 or fewer joins a neighbour that has room,
  * others stay until empty (Johnson, Shasha, "B-trees with inserts and deletes: why free-at-empty is
- * better than merge-at-half", JCSS 47, 1993): 65 to 100 bytes an interval after random updates;
+ * better than merge-at-half", JCSS 47, 1993): 69 to 103 bytes an interval after random updates;
  * after removals chosen for it 512 for 3. An empty subset takes 128. Each thread that inserts keeps
  * 15 KB of nodes to split with: olc_reserve.h.
  *
