@@ -450,11 +450,14 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 	interval->last = last;
 	leaf->start[slot] = start;
 	leaf->last[slot] = last;
-	leaf->order = clv_maple_with_top(leaf->order, clv_maple_find_top(leaf, leaf->order));
-	if (clv_maple_max(leaf) > before)
+	if (last > before) {
+		leaf->order = clv_maple_with_top(leaf->order, slot);
 		raise_above(leaf, last);
-	else
+	} else if (slot == clv_maple_top(leaf->order)) {
+		leaf->order =
+			clv_maple_with_top(leaf->order, clv_maple_find_top(leaf, leaf->order));
 		lower_above(leaf);
+	}
 }
 
 /* ---- walks ---- */

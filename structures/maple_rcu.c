@@ -3,69 +3,68 @@
  * maple_range's tree for walks without a lock: nodes are replaced, not changed, but for single
  * words.
  *
- *    in place, one store:                      replaced, with one store above:
+ *    in place, one store:                      anew, one store above:
  *
- *      [3 9 9 . .]   + 5: a fresh slot            [0    40   ]          [0    40   ]
- *       1 2 3          is filled, then              |    |       ->       |    |
- *      [3 9 9 5 .]     the order says so            A    B              A'  \  B
- *       1 3 4 2                                                          split: A' and A'', and so
- *      [3 . 9 5 .]   - 9: the order says so                              the parent is replaced too
- *       1   3 2        the slot is not fresh
+ *      [3 9 9 . .]   + 5: a fresh slot            [0    40   ]          [0     7    40   ]
+ *       1 2 3          is filled, then              |    |       ->       |     |     |
+ *      [3 9 9 5 .]     the order says so            A    B                A'    A"    B
+ *       1 3 4 2
+ *      [3 . 9 5 .]   - 9: the order says so       A was split: so the parent is another, too, and
+ *       1   3 2        the slot is not fresh      both old ones are marked as dead
  *
- * What a walk can see change in a node that it has reached, each a single atomic store:
- *  (a) the order word of a leaf: an entry comes, whose slot was filled before and had never been
- *      taken in this node, or one goes;
+ * What can change in a node that a walk is in, each by a single atomic store:
+ *  (a) the order word: an entry comes to a leaf, whose slot was filled before and had never been
+ *      taken in this node; one goes; or the node was replaced, and is dead from now on;
  *  (b) the start of a slot that went, to UINT64_MAX;
  *  (c) `last` in an inner node: raised before an entry is put in, lowered after one was taken out;
  *  (d) `last` in a leaf, of an entry that is changed and starts where it did;
- *  (e) an item of an inner node, and the root: replaced by a new node for the same part of the
- * order. Which children an inner node has, in which order and from which bound on, never changes;
- * nor does what a taken slot of a leaf holds, but (d). A leaf without a fresh slot where one is
- * wanted, and all that splits and joins make other, is copied; the old nodes are as they were when
- * they were replaced until no walk can be in them.
+ *  (e) an item of an inner node, and the root: another node with the same entries.
+ * Which children an inner node has, in which order, and from which bounds on, never changes.
  *
- * Why a walk visits what is there throughout, once (C5). The slots of an inner node part the order
- * of all entries at fixed places, since (e) keeps them; no entry passes such a place in a node that
- * is in the tree. So of each node that the walk enters, just one slot is responsible for entry E,
- * and the walk enters each once: E is visited at most once. It is not missed, since each node that
- * the walk enters was part of the tree at some time since the walk began. That is so for the root.
- * If it is so for a node and it is still in the tree when the walk reads an item, that child is in
- * the tree then; if the node was replaced in between, the item is what it was at that moment. So
- * the leaf which is responsible for E was in the tree at such a time, and held E: a leaf is emptied
- * of nothing that is still in the map, and one that was replaced is not emptied at all. And no part
- * with E is left out because of (c): E was counted when the node was replaced, if it was. Child and
- * parent, copy and source (C1, C2): the second comes after the first in the order, and is put in
- * later, so that who sees it in a leaf sees an order word with the first in front of it, or has
- * passed it.
+ * Entries that start alike have turns, in the order in which they were put in, so that all entries
+ * that are in at a time have an order by (start, turn). A walk visits in that order, and remembers
+ * the last one that it visited. Where it finds a node dead it starts again from the root, behind
+ * that one.
+ *
+ * Why that is right. Each visit is behind all before it in the order: so an entry is visited at
+ * most once. And after a visit, each node is looked at again, whether it is dead, before anything
+ * else is read from it. If it is not, no update that ended before the look replaced it; one that
+ * does so later leaves it as it was then (clv_maple_finish marks last of all). So what is read is
+ * no older than the last visit, but for an update that was under way: at each step on, the next
+ * entry or child is chosen among all that are in at some time since the last visit. An entry that
+ * is in throughout is among them, and no (c) hides it: it is visited (C5). So is a child or copy
+ * that was put in before its parent or source was visited: it is behind it in the order and not
+ * passed yet (C1, C2). Going on in a dead node would be enough for C5, and that is the trap: the
+ * entry that came after its parent would be in another.
  *
  * What is not kept: C3, as a walk may come between two updates; C6, as walks go on beside an
  * exclusive hold. C4 is deferred. An entry that is changed during a walk may be visited with either
- * bounds, twice or not at all.
+ * bounds, twice or not at all; `bounds` gives both as they were at one time.
  *
- * Readers: walks, inside an epoch; `bounds` of an entry by its version, which is odd while it
- * changes. Writers: one, under the object's lock; `up`, `top` and an entry's word[0] are its own.
- * Progress: walks are wait-free, but for `bounds`, which waits for three stores.
+ * Readers: walks, in an epoch; `bounds`, by an entry's version. Writers: one, under the object's
+ * lock; `up`, `top`, the start of a free slot and word[0] of an entry are its own. Progress: a
+ * walk is lock-free: it starts again only if an update replaced a node it was in.
  *
- * Memory for updates (maple_tree.h), all of it from prepare, as nothing that is replaced can be
- * used again soon:
- *  - Insert, five nodes: a split makes two leaves, two nodes for each inner one that is full, and
- * one that takes the place of the first that is not, or a new root. Each slot above the seventh
- * owes a whole node, so that an inner split has three: two for itself and one for its parent's new
- * slot. That makes 2 + 1 + 1, and one to put what was replaced on the list of those who wait for
- * the walks.
- *  - Remove, six: a joined leaf; for each parent left with three, a node that is joined of it and
- * another of four, which is paid by the half that each with four owes; at the end a balance of two
- * and their parent, and two halves for new nodes of four. 1 + 3 + 1, and one for the list.
+ * Memory for updates (maple_tree.h), all from prepare, as what is replaced can be used again only
+ * later:
+ *  - Insert, five nodes. A split makes two leaves, two for each parent that is full, and one for
+ *    the first that is not, or for a new root. A slot above the seventh owes a whole node, so that
+ *    a full one has three: two halves, and what its parent's new slot owes. 2 + 1 + 1, and one for
+ *    the list of those that wait for walks.
+ *  - Remove, six. One joined leaf; one for each parent of four that is left with three and joined
+ *    with another of four, each of which owes a half; two where its neighbour has more, and their
+ *    parent's. 1 + 2 + 1, 1/2 for what is left with four, and one for the list.
  *
- * Cost: in place an insert writes four lines of the leaf and remove one, and each the entry's. A
- * leaf is copied on about every third insert, with the lines of its entries, since they know their
- * leaf. Memory: 256 bytes for 4 to 10 entries, and what waits for walks to end.
+ * Cost: in place, an insert writes four lines of a leaf and a remove one, and the entry's. A leaf
+ * is copied on every third or fourth insert, and the line of each of its entries is written, since
+ * they know their leaf. insert_after has to find the end of its equals. A start again passes all
+ * of its equals. Memory: 256 bytes for 4 to 10 entries, and the nodes that wait for walks.
  *
- * After: McKenney, Slingwine: Read-copy update, PDCS 1998; Kung, Lehman: Concurrent manipulation of
- * binary search trees, TODS 5, 1980; the order word as what is published, Masstree (maple_node.h).
- * Where it differs: Linux's maple tree keeps dead nodes recognisable and lets a walk start again
- * from the root; here a walk goes on in what was replaced. Masstree moves entries between nodes
- * that are in use, and has versions to notice.
+ * After: McKenney, Slingwine: Read-copy update, PDCS 1998; Kung, Lehman: Concurrent manipulation
+ * of binary search trees, TODS 5, 1980; Masstree's order word (maple_node.h). Where it differs:
+ * Linux's maple tree holds one entry a key, so that a walk can go on at an index; here it goes on
+ * behind an entry, and equals need turns. Masstree moves entries between nodes in use, and has
+ * versions to notice; here a node that is in use gains no entry but new ones.
  */
 #include "maple_copy.h"
 
@@ -330,9 +329,12 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 			clv_maple_raise_above(leaf, last);
 		set_bounds(interval, start, last);
 		clv_maple_set_last(leaf, slot, last);
-		clv_maple_set_top(leaf, clv_maple_find_top(leaf, leaf->order));
-		if (clv_maple_max(leaf) < before)
+		if (last > before) {
+			clv_maple_set_top(leaf, slot);
+		} else if (slot == clv_maple_top(leaf->order)) {
+			clv_maple_set_top(leaf, clv_maple_find_top(leaf, leaf->order));
 			clv_maple_lower_above(leaf);
+		}
 	} else if (!leaf->up && clv_maple_count_of(leaf) == 1) {
 		struct clv_maple_list list;
 

@@ -24,6 +24,7 @@
 #define CLV_MAPLE_TREE_H
 
 #include "maple_node.h"
+#include "shim/mark.h"
 
 enum {
 	CLV_MAPLE_RESERVES_MIN = 4,
@@ -198,6 +199,15 @@ static inline void clv_maple_settle(struct clv_maple_reserve *reserve, unsigned 
 	__atomic_store_n(&reserve->busy, 0, __ATOMIC_RELEASE);
 }
 
+/* For reports of contended lines. */
+static const struct cleave_field clv_maple_node_fields[] = {
+	{ offsetof(struct clv_maple_node, order), "order, up" },
+	{ offsetof(struct clv_maple_node, start), "start" },
+	{ offsetof(struct clv_maple_node, last), "last" },
+	{ offsetof(struct clv_maple_node, item), "item" },
+	{ 0, NULL },
+};
+
 /* Returns: a reserve with at least so many nodes; NULL: out of memory, and all is as it was. */
 static inline struct clv_maple_reserve *
 clv_maple_prepare(struct clv_maple_tree *tree, const struct cleave_thread *thread, unsigned count)
@@ -224,6 +234,7 @@ clv_maple_prepare(struct clv_maple_tree *tree, const struct cleave_thread *threa
 			clv_maple_settle(reserve, 0);
 			return NULL;
 		}
+		clv_name(node, sizeof(*node), 0, "maple: node", -1, clv_maple_node_fields);
 		clv_maple_push(&reserve->first, node);
 		reserve->count++;
 	}
