@@ -21,6 +21,7 @@
 
 enum {
 	CLV_MAPLE_LIST_MAX = 2 * CLV_MAPLE_SLOTS + 2,
+	CLV_MAPLE_COPY_MAX = 8,	  /* entries of a leaf that is copied rather than split */
 	CLV_MAPLE_SPARES_MAX = 8, /* nodes kept beyond what is owed */
 };
 
@@ -412,6 +413,42 @@ static inline void clv_maple_replace_leaf(struct clv_maple_tree *tree,
 	} else {
 		clv_maple_publish_root(tree, new[0]);
 	}
+}
+
+/* The leaf has no fresh slot: copy or split it, with the new entry at `place`. */
+static __attribute__((noinline, unused)) void clv_maple_put_anew(struct clv_maple_tree *tree,
+								 struct clv_maple_reserve *reserve,
+								 struct clv_maple_node *leaf,
+								 unsigned place, bool behind_equal,
+								 struct cleave_interval *interval)
+{
+	unsigned count = clv_maple_count_of(leaf);
+	struct clv_maple_node *new[2] = { NULL, NULL };
+	struct clv_maple_list list;
+
+	clv_maple_list_start(&list, 0);
+	if (behind_equal && place == count && count > CLV_MAPLE_COPY_MAX) {
+		/* None moves: the leaf stays. Its new neighbour is for more of its kind. */
+		clv_maple_list_add(&list, interval, interval->start, interval->last);
+		new[0] = leaf;
+		new[1] = clv_maple_build(tree, reserve, &list, 0, 1);
+		clv_maple_replace_leaf(tree, reserve, leaf, new, interval->start);
+		return;
+	}
+	clv_maple_list_items(&list, leaf, 0, place);
+	clv_maple_list_add(&list, interval, interval->start, interval->last);
+	clv_maple_list_items(&list, leaf, place, count);
+
+	unsigned left = list.count;
+
+	if (count > CLV_MAPLE_COPY_MAX)
+		left = behind_equal ? place + 1 : list.count / 2;
+	new[0] = clv_maple_build(tree, reserve, &list, 0, left);
+	if (left < list.count)
+		new[1] = clv_maple_build(tree, reserve, &list, left, list.count);
+	clv_maple_replace_leaf(tree, reserve, leaf, new,
+			       left < list.count ? list.at[left].start : 0);
+	clv_maple_replaced(tree, leaf);
 }
 
 #endif

@@ -244,6 +244,41 @@ static inline unsigned clv_maple_find_top(const struct clv_maple_node *node, uin
 	return top;
 }
 
+/* ---- changing a node that nobody reads meanwhile ---- */
+
+/* Put an item at a place. pre: there is room. Returns: did the greatest last grow? */
+static inline bool clv_maple_put(struct clv_maple_node *node, unsigned place, void *item,
+				 uint64_t start, uint64_t last)
+{
+	uint64_t order = node->order;
+	unsigned count = clv_maple_count(order);
+	unsigned slot = clv_maple_at(order, count);
+	bool grew = !count || last > node->last[clv_maple_top(order)];
+
+	node->start[slot] = start;
+	node->last[slot] = last;
+	node->item[slot] = item;
+	order = clv_maple_order_put(order, place);
+	node->order = grew ? clv_maple_with_top(order, slot) : order;
+	clv_maple_adopt(node, slot);
+	return grew;
+}
+
+/* Take the item at a place out. Returns: was its last the greatest, so that it may have fallen? */
+static inline bool clv_maple_take(struct clv_maple_node *node, unsigned place)
+{
+	uint64_t order = node->order;
+	unsigned slot = clv_maple_at(order, place);
+	bool was_top = slot == clv_maple_top(order);
+
+	node->start[slot] = UINT64_MAX;
+	order = clv_maple_order_take(order, place);
+	if (was_top && clv_maple_count(order))
+		order = clv_maple_with_top(order, clv_maple_find_top(node, order));
+	node->order = order;
+	return was_top;
+}
+
 /* ---- validate ---- */
 
 /* A node by itself, and the ways back to it. Returns: NULL, or the reason. */

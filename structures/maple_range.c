@@ -19,7 +19,7 @@
  *
  * Invariants (validate checks them):
  *  - In order of the leaves, `start` does not descend; of equal starts, the one inserted later
- * comes later, but for a child of insert_after, which comes directly behind its parent.
+ *    comes later, but for a child of insert_after, which comes directly behind its parent.
  *  - A pivot is not above any start behind it, nor below any in front of it. The first of an inner
  *    node is the node's own in its parent; the root's is 0.
  *  - In a parent, `last` is the child's greatest; `top` is a slot with the node's greatest.
@@ -99,39 +99,6 @@ static void count_owed(struct clv_maple_tree *tree, const struct clv_maple_node 
 	tree->owed -= owes(before);
 }
 
-/* Put an item at a place. pre: there is room. Returns: did the greatest last grow? */
-static inline bool put(struct clv_maple_node *node, unsigned place, void *item, uint64_t start,
-		       uint64_t last)
-{
-	uint64_t order = node->order;
-	unsigned count = clv_maple_count(order);
-	unsigned slot = clv_maple_at(order, count);
-	bool grew = !count || last > node->last[clv_maple_top(order)];
-
-	node->start[slot] = start;
-	node->last[slot] = last;
-	node->item[slot] = item;
-	order = clv_maple_order_put(order, place);
-	node->order = grew ? clv_maple_with_top(order, slot) : order;
-	clv_maple_adopt(node, slot);
-	return grew;
-}
-
-/* Take the item at a place out. Returns: was its last the greatest, so that it may have fallen? */
-static inline bool take(struct clv_maple_node *node, unsigned place)
-{
-	uint64_t order = node->order;
-	unsigned slot = clv_maple_at(order, place);
-	bool was_top = slot == clv_maple_top(order);
-
-	node->start[slot] = UINT64_MAX;
-	order = clv_maple_order_take(order, place);
-	if (was_top && clv_maple_count(order))
-		order = clv_maple_with_top(order, clv_maple_find_top(node, order));
-	node->order = order;
-	return was_top;
-}
-
 /* ---- greatest lasts, upwards ---- */
 
 /* The node's has become `last`, which is more than it was. */
@@ -184,8 +151,8 @@ static void move_tail(struct clv_maple_node *from, unsigned place, struct clv_ma
 	for (unsigned at = place; at < count; at++) {
 		unsigned slot = clv_maple_at(order, at);
 
-		put(to, clv_maple_count_of(to), from->item[slot], from->start[slot],
-		    from->last[slot]);
+		clv_maple_put(to, clv_maple_count_of(to), from->item[slot], from->start[slot],
+			      from->last[slot]);
 		from->start[slot] = UINT64_MAX;
 	}
 	/* The places stay as they are: those behind the count are free. */
@@ -212,8 +179,8 @@ static struct clv_maple_node *split(struct clv_maple_tree *tree, struct clv_mapl
 	if (!node->up) {
 		struct clv_maple_node *root = clv_maple_make(tree, reserve, level + 1);
 
-		put(root, 0, node, 0, clv_maple_max(node));
-		put(root, 1, right, pivot, clv_maple_max(right));
+		clv_maple_put(root, 0, node, 0, clv_maple_max(node));
+		clv_maple_put(root, 1, right, pivot, clv_maple_max(right));
 		__atomic_store_n(&tree->root, root, __ATOMIC_RELAXED);
 		root->up = 0;
 		return right;
@@ -224,7 +191,8 @@ static struct clv_maple_node *split(struct clv_maple_tree *tree, struct clv_mapl
 
 	before = clv_maple_count_of(parent);
 	parent->last[slot] = clv_maple_max(node);
-	put(parent, clv_maple_place_in_parent(node) + 1, right, pivot, clv_maple_max(right));
+	clv_maple_put(parent, clv_maple_place_in_parent(node) + 1, right, pivot,
+		      clv_maple_max(right));
 	parent->order =
 		clv_maple_with_top(parent->order, clv_maple_find_top(parent, parent->order));
 	count_owed(tree, parent, before);
@@ -264,13 +232,13 @@ static void join(struct clv_maple_tree *tree, struct clv_maple_node *parent,
 	for (unsigned k = 0; k < count; k++) {
 		unsigned from = clv_maple_at(node->order, partner_is_left ? k : count - 1 - k);
 
-		put(partner, partner_is_left ? clv_maple_count_of(partner) : 0, node->item[from],
-		    node->start[from], node->last[from]);
+		clv_maple_put(partner, partner_is_left ? clv_maple_count_of(partner) : 0,
+			      node->item[from], node->start[from], node->last[from]);
 	}
 	if (!partner_is_left)
 		parent->start[partner_slot] = parent->start[slot];
 	parent->last[partner_slot] = clv_maple_max(partner);
-	take(parent, place);
+	clv_maple_take(parent, place);
 	count_owed(tree, parent, before);
 	drop_node(tree, node);
 }
@@ -288,9 +256,9 @@ static void balance(struct clv_maple_tree *tree, struct clv_maple_node *parent,
 		unsigned place = partner_is_left ? clv_maple_count_of(partner) - 1 : 0;
 		unsigned from = clv_maple_at(partner->order, place);
 
-		put(node, partner_is_left ? 0 : clv_maple_count_of(node), partner->item[from],
-		    partner->start[from], partner->last[from]);
-		take(partner, place);
+		clv_maple_put(node, partner_is_left ? 0 : clv_maple_count_of(node),
+			      partner->item[from], partner->start[from], partner->last[from]);
+		clv_maple_take(partner, place);
 	}
 	count_owed(tree, node, node_before);
 	count_owed(tree, partner, partner_before);
@@ -380,7 +348,7 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 	interval->last = last;
 	if (!leaf) {
 		leaf = clv_maple_make(tree, reserve, 0);
-		put(leaf, 0, interval, start, last);
+		clv_maple_put(leaf, 0, interval, start, last);
 		set_root(tree, leaf);
 		return;
 	}
@@ -393,7 +361,7 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 
 		make_room(tree, reserve, &leaf, &place, equal ? place : CLV_MAPLE_HALF, start);
 	}
-	if (put(leaf, place, interval, start, last))
+	if (clv_maple_put(leaf, place, interval, start, last))
 		raise_above(leaf, last);
 }
 
@@ -411,7 +379,7 @@ static void insert_after(void *self, struct cleave_update *update, struct cleave
 	interval->last = last;
 	if (clv_maple_count_of(leaf) == CLV_MAPLE_SLOTS)
 		make_room(self, reserve, &leaf, &place, CLV_MAPLE_HALF, start);
-	if (put(leaf, place, interval, start, last))
+	if (clv_maple_put(leaf, place, interval, start, last))
 		raise_above(leaf, last);
 }
 
@@ -421,7 +389,7 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 	struct clv_maple_node *leaf = clv_maple_link_node(link);
 
 	(void)update;
-	if (take(leaf, clv_maple_place_of(leaf->order, clv_maple_link_slot(link))))
+	if (clv_maple_take(leaf, clv_maple_place_of(leaf->order, clv_maple_link_slot(link))))
 		lower_above(leaf);
 	if (clv_maple_count_of(leaf) <= CLV_MAPLE_LEAF_LOW)
 		join_thin(self, leaf);

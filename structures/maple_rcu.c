@@ -72,7 +72,6 @@ enum {
 	NODES_PER_INSERT = 5,
 	NODES_PER_REMOVE = 6,
 	NODES_KEPT = 128, /* in a reserve */
-	COPY_MAX = 8,	  /* entries of a leaf that is copied rather than split */
 	LEAF_LOW = 3,	  /* with so few it looks for another */
 	LEAF_JOIN = 7,	/* with which it comes to no more than this, so that fresh slots are left */
 	TURN_FIRST = 1, /* of an entry behind no equal */
@@ -114,41 +113,6 @@ static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *
 
 /* ---- updates ---- */
 
-/* The leaf has no fresh slot: copy or split it, with the new entry at `place`. */
-static __attribute__((noinline)) void put_anew(struct clv_maple_tree *tree,
-					       struct clv_maple_reserve *reserve,
-					       struct clv_maple_node *leaf, unsigned place,
-					       bool behind_equal, struct cleave_interval *interval)
-{
-	unsigned count = clv_maple_count_of(leaf);
-	struct clv_maple_node *new[2] = { NULL, NULL };
-	struct clv_maple_list list;
-
-	clv_maple_list_start(&list, 0);
-	if (behind_equal && place == count && count > COPY_MAX) {
-		/* None moves: the leaf stays. Its new neighbour is for more of its kind. */
-		clv_maple_list_add(&list, interval, interval->start, interval->last);
-		new[0] = leaf;
-		new[1] = clv_maple_build(tree, reserve, &list, 0, 1);
-		clv_maple_replace_leaf(tree, reserve, leaf, new, interval->start);
-		return;
-	}
-	clv_maple_list_items(&list, leaf, 0, place);
-	clv_maple_list_add(&list, interval, interval->start, interval->last);
-	clv_maple_list_items(&list, leaf, place, count);
-
-	unsigned left = list.count;
-
-	if (count > COPY_MAX)
-		left = behind_equal ? place + 1 : list.count / 2;
-	new[0] = clv_maple_build(tree, reserve, &list, 0, left);
-	if (left < list.count)
-		new[1] = clv_maple_build(tree, reserve, &list, left, list.count);
-	clv_maple_replace_leaf(tree, reserve, leaf, new,
-			       left < list.count ? list.at[left].start : 0);
-	clv_maple_replaced(tree, leaf);
-}
-
 /* The entry, whose bounds are set, into a leaf at a place. */
 static void put(struct clv_maple_tree *tree, struct cleave_update *update,
 		struct clv_maple_node *leaf, unsigned place, bool behind_equal,
@@ -163,7 +127,7 @@ static void put(struct clv_maple_tree *tree, struct cleave_update *update,
 	if (grows)
 		clv_maple_raise_above(leaf, last);
 	if (!clv_maple_fresh(order)) {
-		put_anew(tree, reserve, leaf, place, behind_equal, interval);
+		clv_maple_put_anew(tree, reserve, leaf, place, behind_equal, interval);
 		clv_maple_finish(tree, update);
 		return;
 	}
