@@ -65,7 +65,7 @@ static inline void clv_maple_publish_order(struct clv_maple_node *node, uint64_t
 /* Relaxed: a walk reads either, and is right with either (c). */
 static inline void clv_maple_set_last(struct clv_maple_node *node, unsigned slot, uint64_t last)
 {
-	__atomic_store_n(&node->last[slot], last, __ATOMIC_RELAXED);
+	__atomic_store_n(&node->of[slot].last, last, __ATOMIC_RELAXED);
 }
 
 static inline void clv_maple_set_top(struct clv_maple_node *node, unsigned slot)
@@ -94,9 +94,9 @@ static inline void clv_maple_raise_above(struct clv_maple_node *node, uint64_t l
 		struct clv_maple_node *parent = clv_maple_parent(node);
 		unsigned slot = clv_maple_link_slot(node->up);
 
-		if (parent->last[slot] >= last)
+		if (parent->of[slot].last >= last)
 			return;
-		if (parent->last[clv_maple_top(parent->order)] < last)
+		if (parent->of[clv_maple_top(parent->order)].last < last)
 			clv_maple_set_top(parent, slot);
 		clv_maple_set_last(parent, slot, last);
 	}
@@ -111,7 +111,7 @@ static inline void clv_maple_lower_above(struct clv_maple_node *node)
 		unsigned slot = clv_maple_link_slot(node->up);
 		uint64_t max = clv_maple_max(node);
 
-		if (parent->last[slot] == max)
+		if (parent->of[slot].last == max)
 			return;
 		clv_maple_set_last(parent, slot, max);
 		if (slot != clv_maple_top(parent->order))
@@ -166,7 +166,8 @@ static inline void clv_maple_list_items(struct clv_maple_list *list,
 	for (; from < to; from++) {
 		unsigned slot = clv_maple_at(node->order, from);
 
-		clv_maple_list_add(list, node->item[slot], node->start[slot], node->last[slot]);
+		clv_maple_list_add(list, node->of[slot].item, node->start[slot],
+				   node->of[slot].last);
 	}
 }
 
@@ -183,10 +184,10 @@ static inline struct clv_maple_node *clv_maple_build(struct clv_maple_tree *tree
 	node->up = 0;
 	for (unsigned slot = 0; slot < count; slot++) {
 		node->start[slot] = list->at[from + slot].start;
-		node->last[slot] = list->at[from + slot].last;
-		node->item[slot] = list->at[from + slot].item;
+		node->of[slot].last = list->at[from + slot].last;
+		node->of[slot].item = list->at[from + slot].item;
 		clv_maple_adopt(node, slot);
-		if (node->last[slot] > node->last[top])
+		if (node->of[slot].last > node->of[top].last)
 			top = slot;
 	}
 	node->order |= (uint64_t)count << 40 | (uint64_t)top << 44;
@@ -260,7 +261,7 @@ static inline void clv_maple_publish_item(struct clv_maple_node *parent, unsigne
 					  struct clv_maple_node *node)
 {
 	node->up = (uintptr_t)parent | slot;
-	__atomic_store_n(&parent->item[slot], node, __ATOMIC_RELEASE);
+	__atomic_store_n(&parent->of[slot].item, node, __ATOMIC_RELEASE);
 }
 
 /* Children of a node: `count` of them from `place` on become others. */
@@ -350,7 +351,7 @@ static inline void clv_maple_replace(struct clv_maple_tree *tree, struct clv_map
 		if (count < CLV_MAPLE_INNER_MIN) {
 			/* It has too few: so its neighbour's come to the list. */
 			first = place ? place - 1 : 0;
-			partner = above->item[clv_maple_at(above->order, place ? first : 1)];
+			partner = above->of[clv_maple_at(above->order, place ? first : 1)].item;
 			tree->owed -= clv_maple_node_owes(partner);
 		}
 		if (partner && place)

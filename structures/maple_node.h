@@ -3,10 +3,11 @@
  * The node of maple_range and maple_rcu: 256 bytes on 4 cache lines, ten slots, and one word that
  * says in which order they are.
  *
- *    line 0    | order | up    | start 0 .. 5                  |   a search reads lines 0 and 1
- *    line 1    | start 6 .. 9          | last 0 .. 3           |   a walk also `last`
- *    line 2    | last 4 .. 9                   | item 0 .. 1   |   and either one line of items
- *    line 3    | item 2 .. 9                                   |
+ *    line 0    | order | up    | start 0 .. 5                          |
+ *    line 1    | start 6 .. 9          | last, item of slot 0, 1       |   a search reads 0 and 1
+ *    line 2    | last, item of slot 2 .. 5                             |   and the line of one
+ * item; line 3    | last, item of slot 6 .. 9                             |   an insert writes
+ * three
  *
  *    order:  level | 0 | fresh | top | count | place 9 ... place 1 place 0      4 bits each, level
  * 8 place k < count: the slot that is k-th in order; the others: slots that are free
@@ -55,8 +56,10 @@ struct clv_maple_node {
 	_Alignas(64) uint64_t order;
 	uintptr_t up; /* parent | slot in it; 0: the root */
 	uint64_t start[CLV_MAPLE_SLOTS];
-	uint64_t last[CLV_MAPLE_SLOTS];
-	void *item[CLV_MAPLE_SLOTS];
+	struct {
+		uint64_t last;
+		void *item;
+	} of[CLV_MAPLE_SLOTS];
 };
 
 _Static_assert(sizeof(struct clv_maple_node) == 256, "four lines");
@@ -165,7 +168,7 @@ static inline unsigned clv_maple_count_of(const struct clv_maple_node *node)
 static inline struct clv_maple_node *clv_maple_child(const struct clv_maple_node *node,
 						     unsigned place)
 {
-	return node->item[clv_maple_at(node->order, place)];
+	return node->of[clv_maple_at(node->order, place)].item;
 }
 
 /* pre: not the root. */
@@ -180,9 +183,9 @@ static inline void clv_maple_adopt(struct clv_maple_node *node, unsigned slot)
 	uintptr_t link = (uintptr_t)node | slot;
 
 	if (clv_maple_level(node->order))
-		((struct clv_maple_node *)node->item[slot])->up = link;
+		((struct clv_maple_node *)node->of[slot].item)->up = link;
 	else
-		((struct cleave_interval *)node->item[slot])->word[0] = link;
+		((struct cleave_interval *)node->of[slot].item)->word[0] = link;
 }
 
 static inline struct cleave_interval *clv_maple_interval(const struct cleave_entry *entry)
@@ -226,7 +229,7 @@ static inline struct clv_maple_node *clv_maple_find_leaf(struct clv_maple_node *
 /* The greatest last in the node: 0 of an empty one. */
 static inline uint64_t clv_maple_max(const struct clv_maple_node *node)
 {
-	return clv_maple_count(node->order) ? node->last[clv_maple_top(node->order)] : 0;
+	return clv_maple_count(node->order) ? node->of[clv_maple_top(node->order)].last : 0;
 }
 
 /* A slot with the greatest last; the earliest in order. pre: not empty. */
@@ -238,7 +241,7 @@ static inline unsigned clv_maple_find_top(const struct clv_maple_node *node, uin
 	for (unsigned place = 1; place < count; place++) {
 		unsigned slot = clv_maple_at(order, place);
 
-		if (node->last[slot] > node->last[top])
+		if (node->of[slot].last > node->of[top].last)
 			top = slot;
 	}
 	return top;
@@ -253,11 +256,11 @@ static inline bool clv_maple_put(struct clv_maple_node *node, unsigned place, vo
 	uint64_t order = node->order;
 	unsigned count = clv_maple_count(order);
 	unsigned slot = clv_maple_at(order, count);
-	bool grew = !count || last > node->last[clv_maple_top(order)];
+	bool grew = !count || last > node->of[clv_maple_top(order)].last;
 
 	node->start[slot] = start;
-	node->last[slot] = last;
-	node->item[slot] = item;
+	node->of[slot].last = last;
+	node->of[slot].item = item;
 	order = clv_maple_order_put(order, place);
 	node->order = grew ? clv_maple_with_top(order, slot) : order;
 	clv_maple_adopt(node, slot);
@@ -307,27 +310,27 @@ static inline const char *clv_maple_check_node(const struct clv_maple_node *node
 		unsigned slot = clv_maple_at(order, place);
 		uintptr_t link = (uintptr_t)node | slot;
 
-		if (node->last[slot] > clv_maple_max(node))
+		if (node->of[slot].last > clv_maple_max(node))
 			return "maple: top is not a slot with the greatest last";
 		if (level) {
-			const struct clv_maple_node *child = node->item[slot];
+			const struct clv_maple_node *child = node->of[slot].item;
 
 			if (child->up != link)
 				return "maple: a child's way up leads elsewhere";
 			if (clv_maple_level(child->order) != level - 1)
 				return "maple: a child is not on the level below";
-			if (node->last[slot] != clv_maple_max(child))
+			if (node->of[slot].last != clv_maple_max(child))
 				return "maple: a child's greatest last is not what its parent says";
 			if (level > 1 &&
 			    child->start[clv_maple_at(child->order, 0)] != node->start[slot])
 				return "maple: an inner node's first bound is not its own";
 		} else {
-			const struct cleave_interval *interval = node->item[slot];
+			const struct cleave_interval *interval = node->of[slot].item;
 
 			if (interval->word[0] != link)
 				return "maple: an entry's leaf or slot is another";
 			if (interval->start != node->start[slot] ||
-			    interval->last != node->last[slot])
+			    interval->last != node->of[slot].last)
 				return "maple: a leaf has other bounds than its entry";
 			if (interval->start > interval->last)
 				return "maple: an entry starts behind its last";
@@ -390,14 +393,14 @@ static inline __attribute__((always_inline)) const char *clv_maple_validate(
 			return "maple: a start or bound is below one in front of it";
 		start_before = node->start[slot];
 		if (level) {
-			way[++depth].node = node->item[slot];
+			way[++depth].node = node->of[slot].item;
 			way[depth].place = 0;
 			continue;
 		}
 		if (in_turn && before && before->start == node->start[slot] &&
-		    !in_turn(before, node->item[slot]))
+		    !in_turn(before, node->of[slot].item))
 			return "maple: an entry has not its turn behind its equals";
-		before = node->item[slot];
+		before = node->of[slot].item;
 	}
 }
 

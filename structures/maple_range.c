@@ -110,9 +110,9 @@ static void raise_above(struct clv_maple_node *node, uint64_t last)
 		unsigned slot = clv_maple_link_slot(node->up);
 		unsigned top = clv_maple_top(parent->order);
 
-		parent->last[slot] = last;
+		parent->of[slot].last = last;
 		if (slot != top) {
-			if (parent->last[top] >= last)
+			if (parent->of[top].last >= last)
 				return;
 			parent->order = clv_maple_with_top(parent->order, slot);
 		}
@@ -127,10 +127,10 @@ static void lower_above(struct clv_maple_node *node)
 	while (node->up) {
 		struct clv_maple_node *parent = clv_maple_parent(node);
 		unsigned slot = clv_maple_link_slot(node->up);
-		uint64_t before = parent->last[slot];
+		uint64_t before = parent->of[slot].last;
 
-		parent->last[slot] = clv_maple_max(node);
-		if (parent->last[slot] == before || slot != clv_maple_top(parent->order))
+		parent->of[slot].last = clv_maple_max(node);
+		if (parent->of[slot].last == before || slot != clv_maple_top(parent->order))
 			return;
 		parent->order = clv_maple_with_top(parent->order,
 						   clv_maple_find_top(parent, parent->order));
@@ -151,8 +151,8 @@ static void move_tail(struct clv_maple_node *from, unsigned place, struct clv_ma
 	for (unsigned at = place; at < count; at++) {
 		unsigned slot = clv_maple_at(order, at);
 
-		clv_maple_put(to, clv_maple_count_of(to), from->item[slot], from->start[slot],
-			      from->last[slot]);
+		clv_maple_put(to, clv_maple_count_of(to), from->of[slot].item, from->start[slot],
+			      from->of[slot].last);
 		from->start[slot] = UINT64_MAX;
 	}
 	/* The places stay as they are: those behind the count are free. */
@@ -190,7 +190,7 @@ static struct clv_maple_node *split(struct clv_maple_tree *tree, struct clv_mapl
 	unsigned slot = clv_maple_link_slot(node->up);
 
 	before = clv_maple_count_of(parent);
-	parent->last[slot] = clv_maple_max(node);
+	parent->of[slot].last = clv_maple_max(node);
 	clv_maple_put(parent, clv_maple_place_in_parent(node) + 1, right, pivot,
 		      clv_maple_max(right));
 	parent->order =
@@ -233,11 +233,11 @@ static void join(struct clv_maple_tree *tree, struct clv_maple_node *parent,
 		unsigned from = clv_maple_at(node->order, partner_is_left ? k : count - 1 - k);
 
 		clv_maple_put(partner, partner_is_left ? clv_maple_count_of(partner) : 0,
-			      node->item[from], node->start[from], node->last[from]);
+			      node->of[from].item, node->start[from], node->of[from].last);
 	}
 	if (!partner_is_left)
 		parent->start[partner_slot] = parent->start[slot];
-	parent->last[partner_slot] = clv_maple_max(partner);
+	parent->of[partner_slot].last = clv_maple_max(partner);
 	clv_maple_take(parent, place);
 	count_owed(tree, parent, before);
 	drop_node(tree, node);
@@ -257,14 +257,14 @@ static void balance(struct clv_maple_tree *tree, struct clv_maple_node *parent,
 		unsigned from = clv_maple_at(partner->order, place);
 
 		clv_maple_put(node, partner_is_left ? 0 : clv_maple_count_of(node),
-			      partner->item[from], partner->start[from], partner->last[from]);
+			      partner->of[from].item, partner->start[from], partner->of[from].last);
 		clv_maple_take(partner, place);
 	}
 	count_owed(tree, node, node_before);
 	count_owed(tree, partner, partner_before);
 	parent->start[clv_maple_link_slot(right->up)] = right->start[clv_maple_at(right->order, 0)];
-	parent->last[clv_maple_link_slot(node->up)] = clv_maple_max(node);
-	parent->last[clv_maple_link_slot(partner->up)] = clv_maple_max(partner);
+	parent->of[clv_maple_link_slot(node->up)].last = clv_maple_max(node);
+	parent->of[clv_maple_link_slot(partner->up)].last = clv_maple_max(partner);
 	parent->order =
 		clv_maple_with_top(parent->order, clv_maple_find_top(parent, parent->order));
 }
@@ -417,7 +417,7 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 	interval->start = start;
 	interval->last = last;
 	leaf->start[slot] = start;
-	leaf->last[slot] = last;
+	leaf->of[slot].last = last;
 	if (last > before) {
 		leaf->order = clv_maple_with_top(leaf->order, slot);
 		raise_above(leaf, last);
@@ -447,8 +447,8 @@ step_into(const struct clv_maple_node *node, uint64_t start, uint64_t last)
 	for (unsigned i = CLV_MAPLE_HALF; i-- > 0;) {
 		misses_low = 2 * misses_low + (last < node->start[i]);
 		misses_high = 2 * misses_high + (last < node->start[i + CLV_MAPLE_HALF]);
-		falls_low = 2 * falls_low + (node->last[i] < start);
-		falls_high = 2 * falls_high + (node->last[i + CLV_MAPLE_HALF] < start);
+		falls_low = 2 * falls_low + (node->of[i].last < start);
+		falls_high = 2 * falls_high + (node->of[i + CLV_MAPLE_HALF].last < start);
 	}
 
 	unsigned slots = ((misses_low | falls_low) | (misses_high | falls_high) << CLV_MAPLE_HALF) ^
@@ -468,14 +468,14 @@ static inline __attribute__((always_inline)) void *step_on(struct step *step)
 	if (!(step->slots & (step->slots - 1))) {
 		slot = (unsigned)__builtin_ctz(step->slots);
 		step->slots = 0;
-		return step->node->item[slot];
+		return step->node->of[slot].item;
 	}
 	do {
 		slot = step->order & 15;
 		step->order >>= 4;
 	} while (!(step->slots >> slot & 1));
 	step->slots &= ~(1u << slot);
-	return step->node->item[slot];
+	return step->node->of[slot].item;
 }
 
 /* Visit in order. The visitor may sleep: nothing changes meanwhile. */

@@ -122,7 +122,7 @@ static void put(struct clv_maple_tree *tree, struct cleave_update *update,
 	uint64_t order = leaf->order;
 	unsigned count = clv_maple_count(order);
 	uint64_t last = interval->last;
-	bool grows = !count || last > leaf->last[clv_maple_top(order)];
+	bool grows = !count || last > leaf->of[clv_maple_top(order)].last;
 
 	if (grows)
 		clv_maple_raise_above(leaf, last);
@@ -136,8 +136,8 @@ static void put(struct clv_maple_tree *tree, struct cleave_update *update,
 
 	/* Relaxed: no walk looks at them before it sees the order that follows. */
 	__atomic_store_n(&leaf->start[slot], interval->start, __ATOMIC_RELAXED);
-	__atomic_store_n(&leaf->last[slot], last, __ATOMIC_RELAXED);
-	__atomic_store_n(&leaf->item[slot], interval, __ATOMIC_RELAXED);
+	__atomic_store_n(&leaf->of[slot].last, last, __ATOMIC_RELAXED);
+	__atomic_store_n(&leaf->of[slot].item, interval, __ATOMIC_RELAXED);
 	clv_maple_adopt(leaf, slot);
 	order = clv_maple_order_put(order, place) - (1ull << 48);
 	clv_maple_publish_order(leaf, grows ? clv_maple_with_top(order, slot) : order);
@@ -228,8 +228,9 @@ static void join_thin(struct clv_maple_tree *tree, struct cleave_update *update,
 
 	if (count) {
 		unsigned first = place ? place - 1 : 0;
-		struct clv_maple_node *left = parent->item[clv_maple_at(parent->order, first)];
-		struct clv_maple_node *right = parent->item[clv_maple_at(parent->order, first + 1)];
+		struct clv_maple_node *left = parent->of[clv_maple_at(parent->order, first)].item;
+		struct clv_maple_node *right =
+			parent->of[clv_maple_at(parent->order, first + 1)].item;
 		struct clv_maple_list list;
 
 		if (clv_maple_count_of(left) + clv_maple_count_of(right) > LEAF_JOIN)
@@ -364,12 +365,13 @@ static int visit_leaf(struct walk *walk, const struct clv_maple_node *leaf)
 
 			/* Relaxed: before or after a change (d). */
 			if ((start > walk->last) |
-			    (__atomic_load_n(&leaf->last[slot], __ATOMIC_RELAXED) < walk->start)) {
+			    (__atomic_load_n(&leaf->of[slot].last, __ATOMIC_RELAXED) <
+			     walk->start)) {
 				passed |= 1u << slot;
 				continue;
 			}
 
-			struct cleave_interval *interval = leaf->item[slot];
+			struct cleave_interval *interval = leaf->of[slot].item;
 			/* Acquire: partner is the release in set_turn. */
 			uint64_t turn = __atomic_load_n(turn_of(interval), __ATOMIC_ACQUIRE);
 
@@ -429,7 +431,7 @@ static inline __attribute__((always_inline)) int step_on(const struct walk *walk
 #pragma GCC unroll 10
 	for (unsigned i = 0; i < CLV_MAPLE_SLOTS; i++)
 		slots |= (unsigned)((node->start[i] <= walk->last) &
-				    (__atomic_load_n(&node->last[i], __ATOMIC_RELAXED) >=
+				    (__atomic_load_n(&node->of[i].last, __ATOMIC_RELAXED) >=
 				     walk->start))
 			 << i;
 	slots &= ((1u << clv_maple_count(order)) - 1) & ~0u << step->next;
@@ -439,7 +441,7 @@ static inline __attribute__((always_inline)) int step_on(const struct walk *walk
 
 		step->next = slot + 1;
 		/* Acquire: partner is the release in clv_maple_publish_item. */
-		*child = __atomic_load_n(&node->item[slot], __ATOMIC_ACQUIRE);
+		*child = __atomic_load_n(&node->of[slot].item, __ATOMIC_ACQUIRE);
 	}
 	return 0;
 }

@@ -203,8 +203,7 @@ static inline void clv_maple_settle(struct clv_maple_reserve *reserve, unsigned 
 static const struct cleave_field clv_maple_node_fields[] = {
 	{ offsetof(struct clv_maple_node, order), "order, up" },
 	{ offsetof(struct clv_maple_node, start), "start" },
-	{ offsetof(struct clv_maple_node, last), "last" },
-	{ offsetof(struct clv_maple_node, item), "item" },
+	{ offsetof(struct clv_maple_node, of), "last, item" },
 	{ 0, NULL },
 };
 
@@ -297,7 +296,7 @@ static inline void clv_maple_destroy(void *self)
 
 		if (clv_maple_level(node->order) && count) {
 			struct clv_maple_node *child =
-				node->item[clv_maple_at(node->order, count - 1)];
+				node->of[clv_maple_at(node->order, count - 1)].item;
 
 			node->order -= 1ull << 40;
 			node = child;

@@ -190,7 +190,7 @@ struct damage {
 
 static uint64_t *parent_last(struct clv_maple_node *leaf, unsigned slot, uint64_t *wrong)
 {
-	uint64_t *last = &clv_maple_parent(leaf)->last[clv_maple_link_slot(leaf->up)];
+	uint64_t *last = &clv_maple_parent(leaf)->of[clv_maple_link_slot(leaf->up)].last;
 
 	(void)slot;
 	*wrong = *last - 1;
@@ -205,7 +205,7 @@ static uint64_t *leaf_start(struct clv_maple_node *leaf, unsigned slot, uint64_t
 
 static uint64_t *link_of(struct clv_maple_node *leaf, unsigned slot, uint64_t *wrong)
 {
-	struct cleave_interval *interval = leaf->item[slot];
+	struct cleave_interval *interval = leaf->of[slot].item;
 
 	*wrong = (uintptr_t)leaf | (slot + 1) % CLV_MAPLE_SLOTS;
 	return &interval->word[0];
@@ -291,18 +291,18 @@ Test(maple, validate_finds_wrong_bounds_of_a_pair)
 			uint64_t last = b.entries[n].last;
 
 			/* Above the greatest, or below its own start, in the entry and its leaf. */
-			b.entries[n].last = leaf->last[slot] = 1000000;
+			b.entries[n].last = leaf->of[slot].last = 1000000;
 			assert_reason(&b, slot == clv_maple_top(leaf->order)
 						  ? "not what its parent says"
 						  : "top is not");
-			b.entries[n].last = leaf->last[slot] = last;
+			b.entries[n].last = leaf->of[slot].last = last;
 			if (slot != clv_maple_top(leaf->order)) {
-				leaf->last[slot]--;
+				leaf->of[slot].last--;
 				assert_reason(&b, "other bounds than its entry");
-				leaf->last[slot]++;
-				b.entries[n].last = leaf->last[slot] = 1;
+				leaf->of[slot].last++;
+				b.entries[n].last = leaf->of[slot].last = 1;
 				assert_reason(&b, "starts behind its last");
-				b.entries[n].last = leaf->last[slot] = last;
+				b.entries[n].last = leaf->of[slot].last = last;
 			}
 		}
 		assert_sound(&b);
