@@ -45,8 +45,8 @@ enum {
 	CLV_MAPLE_INNER_JOIN = 7, /* most that two inner nodes may come to, put together */
 
 	/* A leaf with so few looks for one beside it with which it comes to no more than: */
-	CLV_MAPLE_LEAF_LOW = 4,
-	CLV_MAPLE_LEAF_JOIN = 9,
+	CLV_MAPLE_LEAF_LOW = 3,
+	CLV_MAPLE_LEAF_JOIN = 8,
 
 	/* Levels: 4^28 entries of 64 bytes are more than any address space holds. */
 	CLV_MAPLE_HEIGHT_MAX = 30,
