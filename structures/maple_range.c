@@ -478,6 +478,28 @@ static inline __attribute__((always_inline)) void *step_on(struct step *step)
 	return step->node->of[slot].item;
 }
 
+/* Those of a leaf that meet the range, in order. */
+static inline __attribute__((always_inline)) int visit_leaf(const struct clv_maple_node *leaf,
+							    uint64_t start, uint64_t last,
+							    cleave_visit_fn *visit, void *arg)
+{
+	uint64_t order = leaf->order;
+
+	for (unsigned left = clv_maple_not_behind(leaf, last); left; left--, order >>= 4) {
+		unsigned slot = order & 15;
+
+		if (leaf->of[slot].last < start)
+			continue;
+
+		struct cleave_interval *interval = leaf->of[slot].item;
+		int stop = visit(&interval->entry, arg);
+
+		if (stop)
+			return stop;
+	}
+	return 0;
+}
+
 /* Visit in order. The visitor may sleep: nothing changes meanwhile. */
 static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint64_t start,
 		uint64_t last, cleave_visit_fn *visit, void *arg)
@@ -491,29 +513,31 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 	if (!tree->root)
 		return 0;
 	level = clv_maple_level(tree->root->order);
+	if (!level)
+		return visit_leaf(tree->root, start, last, visit, arg);
 	*at = step_into(tree->root, start, last);
 	/* Holds: `at` is on `level`, and what is in front of the steps of the way was visited. */
 	for (;;) {
-		while (level && at->slots) {
-			const struct clv_maple_node *child = step_on(at);
-
-			*++at = step_into(child, start, last);
-			level--;
-		}
-		while (at->slots) {
-			struct cleave_interval *interval = step_on(at);
-			int stop = visit(&interval->entry, arg);
-
-			if (stop)
-				return stop;
-		}
-		/* Up, to where something is left. */
-		do {
+		if (!at->slots) {
 			if (at == way)
 				return 0;
 			at--;
 			level++;
-		} while (!at->slots);
+			continue;
+		}
+
+		const struct clv_maple_node *child = step_on(at);
+
+		if (level > 1) {
+			*++at = step_into(child, start, last);
+			level--;
+			continue;
+		}
+
+		int stop = visit_leaf(child, start, last, visit, arg);
+
+		if (stop)
+			return stop;
 	}
 }
 
