@@ -14,8 +14,9 @@
  * without looking at the tree. How much a slot owes, and why that is enough, either structure says.
  *
  * Reserves are kept from update to update, in a table by the thread that prepares: an allocation
- * for each insert would cost more than the insert. One that no other batch has is taken with an
- * exchange on a line that mostly no other thread uses; else a batch gets one for itself.
+ * for each insert would cost more than the insert. One belongs for good to the first thread that
+ * falls to it, so that it is taken without an atomic exchange, which would be a twentieth of an
+ * insert. All other threads, and batches beside one that is not settled, get one for each batch.
  *
  * Readers and writers: all is written under the object's lock but the reserves, which belong to the
  * batch that has them, and the depot. `root` and the depot are also read without the lock.
@@ -32,7 +33,8 @@ enum {
 };
 
 struct clv_maple_reserve {
-	_Alignas(64) uint32_t busy; /* with a batch */
+	_Alignas(64) const struct cleave_thread *owner; /* in the table; NULL: none yet */
+	uint32_t busy;					/* with a batch: the owner alone sets it */
 	uint32_t count;
 	struct clv_maple_node *first; /* linked by `up`, as all lists of nodes here */
 	uint32_t count_before;	      /* the batch */
@@ -165,7 +167,7 @@ static inline void clv_maple_depot_return(struct clv_maple_depot *depot,
 		clv_maple_depot_free(depot);
 }
 
-/* The table's for this thread if no batch has it, or a new one. NULL: out of memory. */
+/* The thread's own if no batch has it, or a new one. NULL: out of memory. */
 static inline struct clv_maple_reserve *clv_maple_take_reserve(struct clv_maple_tree *tree,
 							       const struct cleave_thread *thread)
 {
@@ -173,10 +175,17 @@ static inline struct clv_maple_reserve *clv_maple_take_reserve(struct clv_maple_
 	uint64_t mixed = (uintptr_t)thread / 64 * 0x9e3779b97f4a7c15ull;
 	struct clv_maple_reserve *reserve = &tree->reserve[(mixed >> 32) & (tree->reserves - 1)];
 
-	/* Acquire: partner is the release in clv_maple_settle, for what is in it. */
-	if (!__atomic_load_n(&reserve->busy, __ATOMIC_RELAXED) &&
-	    !__atomic_exchange_n(&reserve->busy, 1, __ATOMIC_ACQUIRE))
+	const struct cleave_thread *owner = __atomic_load_n(&reserve->owner, __ATOMIC_RELAXED);
+
+	/* Relaxed: who owns it is all that it says. */
+	if (!owner && __atomic_compare_exchange_n(&reserve->owner, &owner, thread, false,
+						  __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		owner = thread;
+	/* Acquire: partner is the release in clv_maple_settle, which may be another thread's. */
+	if (owner == thread && !__atomic_load_n(&reserve->busy, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&reserve->busy, 1, __ATOMIC_RELAXED);
 		return reserve;
+	}
 	reserve =
 		cleave_alloc(sizeof(*reserve), _Alignof(struct clv_maple_reserve), tree->numa_node);
 	if (reserve)
@@ -195,7 +204,7 @@ static inline void clv_maple_settle(struct clv_maple_reserve *reserve, unsigned 
 	if (!reserve->applied || keep < reserve->count_before)
 		keep = reserve->count_before;
 	clv_maple_trim(reserve, keep);
-	/* Release: partner is the exchange in clv_maple_take_reserve. */
+	/* Release: partner is the acquire in clv_maple_take_reserve. */
 	__atomic_store_n(&reserve->busy, 0, __ATOMIC_RELEASE);
 }
 
