@@ -282,6 +282,45 @@ static inline bool clv_maple_take(struct clv_maple_node *node, unsigned place)
 	return was_top;
 }
 
+/* The node's greatest last has become `last`, which is more than it was: tell those above. */
+static inline void clv_maple_raise(struct clv_maple_node *node, uint64_t last)
+{
+	/* Holds: all is right but `last` of the node in its parent, and what depends on that. */
+	while (node->up) {
+		struct clv_maple_node *parent = clv_maple_parent(node);
+		unsigned slot = clv_maple_link_slot(node->up);
+		unsigned top = clv_maple_top(parent->order);
+
+		parent->of[slot].last = last;
+		if (slot != top) {
+			if (parent->of[top].last >= last)
+				return;
+			parent->order = clv_maple_with_top(parent->order, slot);
+		}
+		node = parent;
+	}
+}
+
+/* The same if it may have fallen. */
+static inline void clv_maple_lower(struct clv_maple_node *node)
+{
+	/* Holds: as in clv_maple_raise. */
+	while (node->up) {
+		struct clv_maple_node *parent = clv_maple_parent(node);
+		unsigned slot = clv_maple_link_slot(node->up);
+		uint64_t before = parent->of[slot].last;
+
+		parent->of[slot].last = clv_maple_max(node);
+		if (parent->of[slot].last == before || slot != clv_maple_top(parent->order))
+			return;
+		parent->order = clv_maple_with_top(parent->order,
+						   clv_maple_find_top(parent, parent->order));
+		if (clv_maple_max(parent) == before)
+			return;
+		node = parent;
+	}
+}
+
 /* ---- validate ---- */
 
 /* A node by itself, and the ways back to it. Returns: NULL, or the reason. */
