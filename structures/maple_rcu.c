@@ -559,9 +559,7 @@ static const char *validate(void *self)
 	const struct clv_maple_tree *tree = self;
 	const char *reason = clv_maple_check_tree(tree, clv_maple_node_owes, in_turn);
 
-	if (!reason && tree->replaced)
-		reason = "maple_rcu: nodes that were replaced do not wait";
-	return reason;
+	return reason || !tree->replaced ? reason : "maple_rcu: replaced nodes do not wait";
 }
 
 static const struct cleave_field entry_fields[] = {
@@ -571,7 +569,7 @@ static const struct cleave_field entry_fields[] = {
 	{ offsetof(struct cleave_interval, last), "last" },
 	{ offsetof(struct cleave_interval, word[0]), "leaf, slot" },
 	{ offsetof(struct cleave_interval, word[1]), "version" },
-	{ offsetof(struct cleave_interval, word[2]), "unused" },
+	{ offsetof(struct cleave_interval, word[2]), "turn" },
 	{ 0, NULL },
 };
 
