@@ -18,8 +18,8 @@ enum {
 /* Below the address in a node's state. */
 enum {
 	LOCKED = 1,
-	DEAD = 2,	/* removed; its `next` does not change any more */
-	STANDS_IN = 4,	/* for the entry at the address; without it, the one that stands in for it */
+	DEAD = 2,      /* removed; its `next` does not change any more */
+	STANDS_IN = 4, /* for the entry at the address; without it, the one that stands in for it */
 };
 
 struct tower;
@@ -32,8 +32,8 @@ struct node {
 	struct node *next, *prev;
 	struct tower *tower; /* or NULL */
 	union {
-		uint64_t label;	    /* ascends among equal starts of a subset */
-		uintptr_t planned;  /* from prepare to insert: it gets a tower */
+		uint64_t label;	   /* ascends among equal starts of a subset */
+		uintptr_t planned; /* from prepare to insert: it gets a tower */
 	};
 	uintptr_t state;
 } __attribute__((aligned(64), may_alias));
@@ -53,17 +53,25 @@ struct link {
 	uint64_t max; /* no entry behind the source up to the target (the end) reaches farther */
 };
 
+/* What a search needs first: of most towers it is all on one line. The tail lies behind the links.
+ */
 struct tower {
-	uint64_t version; /* odd: locked */
 	uint64_t start, label;
 	uint32_t subset;
 	uint16_t height;
-	uint16_t linked; /* so many levels, from below */
-	struct node *node;
-	struct cleave_deferred deferred;
-	bool with_node; /* which lies in front, in the same block */
+	uint16_t linked;  /* so many levels, from below */
+	uint64_t version; /* odd: locked */
 	struct link link[];
 };
+
+struct tail {
+	struct node *node;
+	struct cleave_deferred deferred; /* its `next`: to the reserve's next, until retired */
+	struct tower *tower;
+	bool with_node; /* which lies in front, in the same block */
+};
+
+_Static_assert(offsetof(struct tower, link) == 32, "a line has the first two links");
 
 /* One a map; the head's tower follows. */
 struct list {
@@ -72,11 +80,14 @@ struct list {
 	const int *node_of_subset;
 };
 
-enum { LIST_BYTES = sizeof(struct list) + sizeof(struct tower) + LEVELS * sizeof(struct link) };
+enum {
+	LIST_BYTES = sizeof(struct list) + sizeof(struct tower) + LEVELS * sizeof(struct link) +
+		     sizeof(struct tail),
+};
 
-/* For each level, who comes last in front of a key. */
+/* For each level, who comes last in front of a key, and who was seen behind him. */
 struct path {
-	struct tower *at[LEVELS];
+	struct tower *at[LEVELS], *next[LEVELS];
 };
 
 static inline struct node *node_of(const struct cleave_entry *entry)
@@ -87,6 +98,11 @@ static inline struct node *node_of(const struct cleave_entry *entry)
 static inline struct tower *top_of(const struct list *list)
 {
 	return (struct tower *)(list + 1);
+}
+
+static inline struct tail *tail_of(const struct tower *tower)
+{
+	return (struct tail *)&tower->link[tower->height];
 }
 
 static inline struct node *other_of(uintptr_t state)
@@ -157,15 +173,21 @@ static inline struct key tower_key(const struct tower *tower)
 
 /* ---- spin bits ---- */
 
+/* Relaxed: it counts under the node's lock alone. */
+static inline uintptr_t state_of(const struct node *node)
+{
+	return __atomic_load_n(&node->state, __ATOMIC_RELAXED);
+}
+
 static inline bool is_dead(const struct node *node)
 {
-	return __atomic_load_n(&node->state, __ATOMIC_RELAXED) & DEAD;
+	return state_of(node) & DEAD;
 }
 
 static inline void lock_node(struct node *node)
 {
 	for (;; cleave_pause()) {
-		uintptr_t state = __atomic_load_n(&node->state, __ATOMIC_RELAXED);
+		uintptr_t state = state_of(node);
 
 		/* Acquire: partner is unlock_node. */
 		if (!(state & LOCKED) &&
@@ -184,14 +206,14 @@ static inline void unlock_node_as(struct node *node, uintptr_t state)
 
 static inline void unlock_node(struct node *node)
 {
-	unlock_node_as(node, node->state & ~(uintptr_t)LOCKED);
+	unlock_node_as(node, state_of(node) & ~(uintptr_t)LOCKED);
 }
 
 /* From now on `moved` is what walks visit. */
 static inline void set_current(struct node *own, const struct node *moved)
 {
 	lock_node(own);
-	unlock_node_as(own, (uintptr_t)moved | (own->state & DEAD));
+	unlock_node_as(own, (uintptr_t)moved | (state_of(own) & DEAD));
 }
 
 /*
@@ -212,8 +234,10 @@ static inline void lock_tower(struct tower *tower)
 
 static inline void unlock_tower(struct tower *tower)
 {
+	uint64_t version = __atomic_load_n(&tower->version, __ATOMIC_RELAXED);
+
 	/* Release: partners are lock_tower and see. */
-	__atomic_store_n(&tower->version, tower->version + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&tower->version, version + 1, __ATOMIC_RELEASE);
 }
 
 /* ---- links ---- */
@@ -271,20 +295,35 @@ static inline void find(const struct list *list, const struct key *key, struct p
 	struct tower *at = top_of(list), *next;
 	unsigned levels = __atomic_load_n(&list->levels, __ATOMIC_SEQ_CST);
 
-	for (unsigned i = LEVELS; i-- > levels;)
+	for (unsigned i = LEVELS; i-- > levels;) {
 		path->at[i] = at;
+		path->next[i] = NULL;
+	}
 	for (unsigned i = levels; i-- > 0;) {
 		while ((next = tower_next(at, i)) && precedes_tower(next, key))
 			at = next;
 		path->at[i] = at;
+		path->next[i] = next;
 	}
 }
 
-/* The last in front of `key`, from `at` on, which is. */
-static inline struct node *find_node(struct node *at, const struct key *key)
+/*
+ * The last node in front of `key`, from the towers on both sides of it, that on the side where it
+ * is guessed to be nearer. A guess, too, if nodes come and go: whoever wants to be sure locks it.
+ */
+static inline struct node *find_node(const struct path *path, const struct key *key)
 {
-	struct node *next;
+	const struct tower *before = path->at[0], *behind = path->next[0];
+	struct node *at, *next;
 
+	if (behind && behind->start - key->start < key->start - before->start) {
+		/* Links back lead to what comes before in order, and the head is before all. */
+		at = tail_of(behind)->node;
+		while (!precedes_node(at, key))
+			at = prev_of(at);
+		return at;
+	}
+	at = tail_of(before)->node;
 	while ((next = next_of(at)) && precedes_node(next, key))
 		at = next;
 	return at;
@@ -293,9 +332,10 @@ static inline struct node *find_node(struct node *at, const struct key *key)
 /*
  * The largest `last` of what is behind `from` up to `target` (NULL: the end), from level i - 1.
  *
- * pre: `from` is locked and its link of level i is over what is asked about, or all is at rest. Who puts an entry in writes the level below before it
- * looks at this lock (raise), and whoever calls this has taken the lock before it looks at the level
- * below. All four are sequentially consistent: so one of the two sees the other.
+ * pre: `from` is locked and its link of level i is over what is asked about, or all is at rest. Who
+ * puts an entry in writes the level below before it looks at this lock (raise), and whoever calls
+ * this has taken the lock before it looks at the level below. All four are sequentially consistent:
+ * so one of the two sees the other.
  */
 static inline uint64_t bound_of(struct tower *from, unsigned i, const struct tower *target)
 {
@@ -305,8 +345,9 @@ static inline uint64_t bound_of(struct tower *from, unsigned i, const struct tow
 	if (target)
 		end = tower_key(target);
 	if (!i) {
-		for (struct node *at = __atomic_load_n(&from->node->next, __ATOMIC_SEQ_CST); at;
-		     at = __atomic_load_n(&at->next, __ATOMIC_SEQ_CST)) {
+		for (struct node *at =
+			     __atomic_load_n(&tail_of(from)->node->next, __ATOMIC_SEQ_CST);
+		     at; at = __atomic_load_n(&at->next, __ATOMIC_SEQ_CST)) {
 			uint64_t last = last_of(at);
 
 			max = last > max ? last : max;
@@ -339,8 +380,8 @@ static inline uint64_t bound_of(struct tower *from, unsigned i, const struct tow
 }
 
 /*
- * Find and lock the tower whose link of level i is over `key`, from the path on, which is kept up to
- * date. Over a tower's own key is the link that leads to it.
+ * Find and lock the tower whose link of level i is over `key`, from the path on, which is kept up
+ * to date. Over a tower's own key is the link that leads to it.
  */
 static inline struct tower *lock_over(const struct list *list, const struct key *key, unsigned i,
 				      struct path *path)
@@ -363,8 +404,8 @@ static inline struct tower *lock_over(const struct list *list, const struct key 
 }
 
 /*
- * Raise the bounds of all links over `key` to `last` at least, from below, before the update returns.
- * Locks only those that are lower. That one is high enough is believed if nobody is at it.
+ * Raise the bounds of all links over `key` to `last` at least, from below, before the update
+ * returns. Locks only those that are lower. That one is high enough is believed if nobody is at it.
  */
 static inline void raise(const struct list *list, const struct key *key, uint64_t last,
 			 struct path *path)
@@ -374,7 +415,7 @@ static inline void raise(const struct list *list, const struct key *key, uint64_
 		struct link seen;
 
 		if (see(path->at[i], i, &seen) && seen.max >= last &&
-		    (!seen.next || !precedes_tower(seen.next, key)))
+		    (seen.next == path->next[i] || !seen.next || !precedes_tower(seen.next, key)))
 			continue;
 		struct tower *over = lock_over(list, key, i, path);
 
@@ -386,12 +427,11 @@ static inline void raise(const struct list *list, const struct key *key, uint64_
 
 /*
  * After one left that reached to `gone`, lower the bounds over its key where they were due to it.
- * Any bound that is too high does no harm but cost.
+ * pre: the path is the key's.
  */
 static inline void lower(const struct list *list, const struct key *key, uint64_t gone,
 			 struct path *path)
 {
-	find(list, key, path);
 	for (unsigned i = 0; i < __atomic_load_n(&list->levels, __ATOMIC_RELAXED); i++) {
 		struct link seen;
 
@@ -433,12 +473,12 @@ static inline void link_tower(struct list *list, struct tower *tower, unsigned i
 	unlock_tower(over);
 }
 
-/* Take it out of all levels, from above. Walks that stand on it see that it has left. */
+/* Take it out of all levels, from above. Walks that stand on it see that it has left. pre: as
+ * above. */
 static inline void unlink_tower(const struct list *list, struct tower *tower, struct path *path)
 {
 	struct key key = tower_key(tower);
 
-	find(list, &key, path);
 	for (unsigned i = tower->height; i-- > 0;) {
 		struct tower *over = lock_over(list, &key, i, path);
 
@@ -456,106 +496,63 @@ static inline void unlink_tower(const struct list *list, struct tower *tower, st
 
 /* ---- memory ---- */
 
-enum kind { BARE, WITH_NODE, KINDS };
-
-/* What prepare leaves: towers, linked by their lowest link. All of them are used, or none. */
-struct reserve {
-	struct tower *first[KINDS];
-};
-
 static inline size_t tower_bytes(const struct tower *tower)
 {
-	return (tower->with_node ? sizeof(struct node) : 0) + sizeof(*tower) +
-	       tower->height * sizeof(struct link);
+	return (tail_of(tower)->with_node ? sizeof(struct node) : 0) + sizeof(*tower) +
+	       tower->height * sizeof(struct link) + sizeof(struct tail);
 }
 
 static inline void free_tower(struct tower *tower)
 {
-	cleave_free(tower->with_node ? (void *)tower->node : (void *)tower, tower_bytes(tower));
+	const struct tail *tail = tail_of(tower);
+
+	cleave_free(tail->with_node ? (void *)tail->node : (void *)tower, tower_bytes(tower));
 }
 
 static inline void free_deferred(struct cleave_deferred *deferred)
 {
-	free_tower(cleave_container_of(deferred, struct tower, deferred));
+	free_tower(cleave_container_of(deferred, struct tail, deferred)->tower);
 }
 
-static inline struct tower *take(struct reserve *reserve, enum kind kind)
+static inline void retire(struct cleave_thread *thread, struct tower *tower)
 {
-	struct tower *tower = reserve->first[kind];
+	if (tower)
+		cleave_retire(thread, &tail_of(tower)->deferred, free_deferred);
+}
 
-	reserve->first[kind] = tower->link[0].next;
+/* The next tower of the reserve, which are in the order of the ops that take one. */
+static inline struct tower *take(struct cleave_update *update)
+{
+	struct tower *tower = update->reserve;
+
+	update->reserve = tail_of(tower)->deferred.next;
 	return tower;
 }
 
-static inline void settle(void *self, struct cleave_thread *thread, void *reserve)
-{
-	struct reserve *left = reserve;
-
-	(void)self;
-	(void)thread;
-	if (!left)
-		return;
-	for (enum kind kind = BARE; kind < KINDS; kind++) {
-		while (left->first[kind])
-			free_tower(take(left, kind));
-	}
-	cleave_free(left, sizeof(*left));
-}
-
 /* Each level is reached by a quarter of those that reach the one below. */
-static inline bool reserve_tower(struct cleave_thread *thread, int node, enum kind kind,
-				 struct reserve **reserve)
+static inline struct tower *make_tower(struct cleave_thread *thread, int memory, bool with_node)
 {
 	uint64_t limit = UINT64_C(1) << (2 * (LEVELS - 1));
 	unsigned height = 1 + (unsigned)__builtin_ctzll(cleave_random(thread) | limit) / 2;
-	size_t node_bytes = kind == WITH_NODE ? sizeof(struct node) : 0;
-	size_t bytes = node_bytes + sizeof(struct tower) + height * sizeof(struct link);
-
-	if (!*reserve)
-		*reserve = cleave_alloc(sizeof(**reserve), _Alignof(struct reserve), node);
-	char *block = *reserve ? cleave_alloc(bytes, 64, node) : NULL;
+	size_t node_bytes = with_node ? sizeof(struct node) : 0;
+	char *block = cleave_alloc(node_bytes + sizeof(struct tower) +
+					   height * sizeof(struct link) + sizeof(struct tail),
+				   64, memory);
 
 	if (!block)
-		return false;
+		return NULL;
 	struct tower *tower = (struct tower *)(block + node_bytes);
 
 	tower->height = (uint16_t)height;
-	tower->with_node = kind == WITH_NODE;
-	if (tower->with_node) {
-		tower->node = (struct node *)block;
-		tower->node->tower = tower;
+	struct tail *tail = tail_of(tower);
+
+	tail->tower = tower;
+	tail->with_node = with_node;
+	if (with_node) {
+		tail->node = (struct node *)block;
+		tail->node->tower = tower;
 	}
-	tower->link[0].next = (*reserve)->first[kind];
-	(*reserve)->first[kind] = tower;
-	return true;
-}
-
-/* An entry is its owner's alone: nobody moves it between this and the update. */
-static inline int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
-			  unsigned count, void **reserve)
-{
-	const struct list *list = self;
-	struct reserve *made = NULL;
-	bool reserved = true;
-
-	*reserve = NULL;
-	for (unsigned i = 0; i < count && reserved; i++) {
-		struct node *node = node_of(ops[i].entry);
-		int memory = list->node_of_subset[node->entry.subset];
-
-		if (ops[i].kind == CLEAVE_CHANGE) {
-			if (current_of(node)->start != ops[i].start)
-				reserved = reserve_tower(thread, memory, WITH_NODE, &made);
-		} else if (ops[i].kind != CLEAVE_REMOVE) {
-			node->planned = cleave_random(thread) % TOWER_CHANCE == 0;
-			if (node->planned)
-				reserved = reserve_tower(thread, memory, BARE, &made);
-		}
-	}
-	*reserve = reserved ? made : NULL;
-	if (!reserved)
-		settle(self, thread, made);
-	return reserved ? 0 : -ENOMEM;
+	return tower;
 }
 
 #endif
