@@ -332,7 +332,7 @@ static inline struct node *find_node(const struct path *path, const struct key *
 /*
  * The largest `last` of what is behind `from` up to `target` (NULL: the end), from level i - 1.
  *
- * pre: `from` is locked and its link of level i is over what is asked about, or all is at rest. Who
+ * pre: `from` is locked and its link of level i is over what is asked about. Who
  * puts an entry in writes the level below before it looks at this lock (raise), and whoever calls
  * this has taken the lock before it looks at the level below. All four are sequentially consistent:
  * so one of the two sees the other.

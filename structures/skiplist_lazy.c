@@ -460,19 +460,30 @@ static const char *check_towers(struct list *list)
 				  at->subset != key.subset || at->label != key.label))
 			return "skiplist_lazy: a tower is another entry's";
 	}
-	for (unsigned i = 0; i < list->levels; i++) {
-		const struct tower *next;
+	return NULL;
+}
 
-		for (struct tower *at = top; at; at = at->link[i].next) {
-			next = at->link[0].next;
-			while (next && next->height <= i)
-				next = next->link[0].next;
-			if (next != at->link[i].next)
-				return "skiplist_lazy: a level misses a tower, or leads elsewhere";
-			if (at->link[i].max < bound_of(at, i, next))
-				return "skiplist_lazy: a bound is less than a last below its link";
-		}
+/* Level i, along the list: whoever is on it must be the next link's target. */
+static const char *check_level(struct list *list, unsigned i)
+{
+	const struct tower *source = top_of(list);
+	uint64_t max = 0;
+
+	for (const struct node *at = list->head.next; at; at = at->next) {
+		max = at->last > max ? at->last : max;
+		if (!at->tower || at->tower->height <= i)
+			continue;
+		if (source->link[i].next != at->tower)
+			return "skiplist_lazy: a level misses a tower, or leads elsewhere";
+		if (source->link[i].max < max)
+			return "skiplist_lazy: a bound is less than a last below its link";
+		source = at->tower;
+		max = 0;
 	}
+	if (source->link[i].next)
+		return "skiplist_lazy: a level leads on behind the end";
+	if (i < list->levels && source->link[i].max < max)
+		return "skiplist_lazy: a bound is less than a last below its link";
 	return NULL;
 }
 
@@ -480,7 +491,11 @@ static const char *validate(void *self)
 {
 	const char *reason = check_nodes(self);
 
-	return reason ? reason : check_towers(self);
+	if (!reason)
+		reason = check_towers(self);
+	for (unsigned i = 0; !reason && i < LEVELS; i++)
+		reason = check_level(self, i);
+	return reason;
 }
 
 static size_t memory(const void *self)
