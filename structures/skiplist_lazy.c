@@ -103,8 +103,7 @@ static void link_node(struct list *list, struct node *node, struct path *path)
 		node->label = tie ? before->label + 1 : 1;
 		node->next = next;
 		node->prev = before;
-		/* Locked from the start, since the next one's link back changes after it is seen.
-		 */
+		/* Locked from the start: the next one's link back is written after it is seen. */
 		node->state |= LOCKED;
 		/* Partner: the scan in bound_of, by the argument of the head comment. */
 		__atomic_store_n(&before->next, node, __ATOMIC_SEQ_CST);
