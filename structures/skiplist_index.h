@@ -10,6 +10,8 @@
 
 #include <cleave/structure.h>
 
+#include "../lib/shim/mark.h"
+
 enum {
 	LEVELS = 12,	  /* of towers, of which there are 4^LEVELS * 8 entries' */
 	TOWER_CHANCE = 8, /* one entry in so many has a tower */
@@ -49,18 +51,19 @@ struct key {
 };
 
 struct link {
+	uint64_t version; /* odd: locked */
 	struct tower *next;
 	uint64_t max; /* no entry behind the source up to the target (the end) reaches farther */
 };
 
-/* What a search needs first: of most towers it is all on one line. The tail lies behind the links.
+/* What a search needs first is on the first line, of most towers all. The tail lies behind the
+ * links.
  */
 struct tower {
 	uint64_t start, label;
 	uint32_t subset;
 	uint16_t height;
-	uint16_t linked;  /* so many levels, from below */
-	uint64_t version; /* odd: locked */
+	uint16_t linked; /* so many levels, from below */
 	struct link link[];
 };
 
@@ -70,8 +73,6 @@ struct tail {
 	struct tower *tower;
 	bool with_node; /* which lies in front, in the same block */
 };
-
-_Static_assert(offsetof(struct tower, link) == 32, "a line has the first two links");
 
 /* One a map; the head's tower follows. */
 struct list {
@@ -217,39 +218,39 @@ static inline void set_current(struct node *own, const struct node *moved)
 }
 
 /*
- * A tower's lock is for its links. Sequentially consistent: partner is the check in raise; see
- * bound_of.
+ * A lock for each link, so that who is at one level of a tower, of the head above all, is in
+ * nobody's way on another. Sequentially consistent: partner is the look in raise; see bound_of.
  */
-static inline void lock_tower(struct tower *tower)
+static inline void lock_link(struct link *link)
 {
 	for (;; cleave_pause()) {
-		uint64_t version = __atomic_load_n(&tower->version, __ATOMIC_RELAXED);
+		uint64_t version = __atomic_load_n(&link->version, __ATOMIC_RELAXED);
 
 		if (!(version & 1) &&
-		    __atomic_compare_exchange_n(&tower->version, &version, version + 1, false,
+		    __atomic_compare_exchange_n(&link->version, &version, version + 1, false,
 						__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			return;
 	}
 }
 
-static inline void unlock_tower(struct tower *tower)
+static inline void unlock_link(struct link *link)
 {
-	uint64_t version = __atomic_load_n(&tower->version, __ATOMIC_RELAXED);
+	uint64_t version = __atomic_load_n(&link->version, __ATOMIC_RELAXED);
 
-	/* Release: partners are lock_tower and see. */
-	__atomic_store_n(&tower->version, version + 1, __ATOMIC_RELEASE);
+	/* Release: partners are lock_link and see. */
+	__atomic_store_n(&link->version, version + 1, __ATOMIC_RELEASE);
 }
 
 /* ---- links ---- */
 
 /*
- * Under the tower's lock. Release: that the version is odd is seen by all who see what was written
+ * Under the link's lock. Release: that the version is odd is seen by all who see what was written
  * under it. Partner: see.
  */
-static inline void set_link(struct tower *tower, unsigned i, struct tower *next, uint64_t max)
+static inline void set_link(struct link *link, struct tower *next, uint64_t max)
 {
-	__atomic_store_n(&tower->link[i].next, next, __ATOMIC_RELEASE);
-	__atomic_store_n(&tower->link[i].max, max, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&link->next, next, __ATOMIC_RELEASE);
+	__atomic_store_n(&link->max, max, __ATOMIC_SEQ_CST);
 }
 
 static inline void set_linked(struct tower *tower, unsigned linked)
@@ -263,10 +264,16 @@ static inline struct tower *tower_next(const struct tower *tower, unsigned i)
 	return __atomic_load_n(&tower->link[i].next, __ATOMIC_ACQUIRE);
 }
 
+static inline unsigned linked_of(const struct tower *tower)
+{
+	/* Acquire: partner is set_linked. */
+	return __atomic_load_n(&tower->linked, __ATOMIC_ACQUIRE);
+}
+
 /* How many levels a walk can try from here. */
 static inline unsigned levels_of(const struct list *list, const struct tower *tower)
 {
-	unsigned linked = __atomic_load_n(&tower->linked, __ATOMIC_ACQUIRE);
+	unsigned linked = linked_of(tower);
 	unsigned levels = __atomic_load_n(&list->levels, __ATOMIC_ACQUIRE);
 
 	return linked < levels ? linked : levels;
@@ -278,15 +285,27 @@ static inline unsigned levels_of(const struct list *list, const struct tower *to
  */
 static inline bool see(const struct tower *tower, unsigned i, struct link *seen)
 {
-	/* Each load stays behind the ones before. Partners: lock_tower, set_link, set_linked. */
-	uint64_t version = __atomic_load_n(&tower->version, __ATOMIC_SEQ_CST);
-	unsigned linked = __atomic_load_n(&tower->linked, __ATOMIC_ACQUIRE);
+	const struct link *link = &tower->link[i];
 
-	if ((version & 1) || linked <= i)
+	/* Each load stays behind the ones before. Partners: lock_link, set_link, set_linked. */
+	seen->version = __atomic_load_n(&link->version, __ATOMIC_SEQ_CST);
+	if ((seen->version & 1) || linked_of(tower) <= i)
 		return false;
 	seen->next = tower_next(tower, i);
-	seen->max = __atomic_load_n(&tower->link[i].max, __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&tower->version, __ATOMIC_RELAXED) == version;
+	seen->max = __atomic_load_n(&link->max, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&link->version, __ATOMIC_RELAXED) == seen->version;
+}
+
+/* As see, but wait for who is at it. Returns: false if it has left. */
+static inline bool look(const struct tower *tower, unsigned i, struct link *seen)
+{
+	while (!see(tower, i, seen)) {
+		if (linked_of(tower) <= i)
+			return false;
+		if (seen->version & 1)
+			cleave_pause();
+	}
+	return true;
 }
 
 /* Who comes last in front of `key`, on every level. */
@@ -332,12 +351,12 @@ static inline struct node *find_node(const struct path *path, const struct key *
 /*
  * The largest `last` of what is behind `from` up to `target` (NULL: the end), from level i - 1.
  *
- * pre: `from` is locked and its link of level i is over what is asked about. Who
+ * pre: the link of level i over all that is locked, so that `from` stays on the level below. Who
  * puts an entry in writes the level below before it looks at this lock (raise), and whoever calls
  * this has taken the lock before it looks at the level below. All four are sequentially consistent:
  * so one of the two sees the other.
  */
-static inline uint64_t bound_of(struct tower *from, unsigned i, const struct tower *target)
+static inline uint64_t bound_of(const struct tower *from, unsigned i, const struct tower *target)
 {
 	uint64_t max = 0;
 	struct key end = { 0 };
@@ -357,19 +376,15 @@ static inline uint64_t bound_of(struct tower *from, unsigned i, const struct tow
 		return max;
 	}
 
-	struct tower *at = from;
+	const struct tower *at = from;
 
-	/* From the front again where a tower left the level below. */
+	/* From the front again where a tower left the level below; `from` does not. */
 	for (;;) {
-		struct link seen = from->link[i - 1];
+		struct link seen;
 
-		if (at != from && !see(at, i - 1, &seen)) {
-			if (__atomic_load_n(&at->linked, __ATOMIC_ACQUIRE) < i) {
-				at = from;
-				max = 0;
-			} else {
-				cleave_pause();
-			}
+		if (!look(at, i - 1, &seen)) {
+			at = from;
+			max = 0;
 			continue;
 		}
 		max = seen.max > max ? seen.max : max;
@@ -389,15 +404,15 @@ static inline struct tower *lock_over(const struct list *list, const struct key 
 	for (;;) {
 		struct tower *at = path->at[i], *next;
 
-		lock_tower(at);
-		if (at->linked > i) {
+		lock_link(&at->link[i]);
+		if (linked_of(at) > i) {
 			next = at->link[i].next;
 			if (!next || !precedes_tower(next, key))
 				return at;
 			path->at[i] = next;
-			unlock_tower(at);
+			unlock_link(&at->link[i]);
 		} else {
-			unlock_tower(at);
+			unlock_link(&at->link[i]);
 			find(list, key, path);
 		}
 	}
@@ -414,38 +429,43 @@ static inline void raise(const struct list *list, const struct key *key, uint64_
 	for (unsigned i = 0; i < __atomic_load_n(&list->levels, __ATOMIC_SEQ_CST); i++) {
 		struct link seen;
 
-		if (see(path->at[i], i, &seen) && seen.max >= last &&
+		if (look(path->at[i], i, &seen) && seen.max >= last &&
 		    (seen.next == path->next[i] || !seen.next || !precedes_tower(seen.next, key)))
 			continue;
 		struct tower *over = lock_over(list, key, i, path);
 
 		if (over->link[i].max < last)
 			__atomic_store_n(&over->link[i].max, last, __ATOMIC_SEQ_CST);
-		unlock_tower(over);
+		unlock_link(&over->link[i]);
 	}
 }
 
 /*
  * After one left that reached to `gone`, lower the bounds over its key where they were due to it.
  * pre: the path is the key's.
+ *
+ * Level i by one in 4^i of those who come so far: a link of level i is over 4^i times as many
+ * entries, so that each link is locked as often, on whatever level, and each bound is lowered after
+ * as many removals below it. Those who put entries in raise a bound that is too low; where it comes
+ * and goes all the time, as with mappings of a whole file that are cut at once, it mostly stays up.
  */
-static inline void lower(const struct list *list, const struct key *key, uint64_t gone,
-			 struct path *path)
+static inline void lower(const struct list *list, struct cleave_thread *thread,
+			 const struct key *key, uint64_t gone, struct path *path)
 {
-	for (unsigned i = 0; i < __atomic_load_n(&list->levels, __ATOMIC_RELAXED); i++) {
-		struct link seen;
+	struct link seen;
 
-		if (see(path->at[i], i, &seen) && seen.max > gone)
-			return;
+	if (look(path->at[0], 0, &seen) && seen.max > gone)
+		return;
+	unsigned levels = __atomic_load_n(&list->levels, __ATOMIC_RELAXED);
+	unsigned most = 1 + (unsigned)__builtin_ctzll(cleave_random(thread) | 1ull << 63) / 2;
+
+	for (unsigned i = 0; i < levels && i < most; i++) {
 		struct tower *over = lock_over(list, key, i, path);
 		uint64_t max = bound_of(over, i, over->link[i].next);
-		bool falls = max < over->link[i].max;
 
-		if (falls)
+		if (max < over->link[i].max)
 			__atomic_store_n(&over->link[i].max, max, __ATOMIC_SEQ_CST);
-		unlock_tower(over);
-		if (!falls)
-			return;
+		unlock_link(&over->link[i]);
 	}
 }
 
@@ -464,13 +484,11 @@ static inline void link_tower(struct list *list, struct tower *tower, unsigned i
 		__atomic_store_n(&list->levels, i + 1, __ATOMIC_SEQ_CST);
 	struct tower *next = over->link[i].next;
 
-	/* It is later in order, as every lock that is waited for with one held. */
-	lock_tower(tower);
-	set_link(tower, i, next, bound_of(tower, i, next));
+	/* Who looks for the link over what is behind it finds the one that is locked. */
+	set_link(&tower->link[i], next, bound_of(tower, i, next));
 	set_linked(tower, i + 1);
-	set_link(over, i, tower, bound_of(over, i, tower));
-	unlock_tower(tower);
-	unlock_tower(over);
+	set_link(&over->link[i], tower, bound_of(over, i, tower));
+	unlock_link(&over->link[i]);
 }
 
 /* Take it out of all levels, from above. Walks that stand on it see that it has left. pre: as
@@ -482,15 +500,15 @@ static inline void unlink_tower(const struct list *list, struct tower *tower, st
 	for (unsigned i = tower->height; i-- > 0;) {
 		struct tower *over = lock_over(list, &key, i, path);
 
-		lock_tower(tower);
+		lock_link(&tower->link[i]);
 		uint64_t max = over->link[i].max;
 
 		if (tower->link[i].max > max)
 			max = tower->link[i].max;
-		set_link(over, i, tower->link[i].next, max);
+		set_link(&over->link[i], tower->link[i].next, max);
 		set_linked(tower, i);
-		unlock_tower(tower);
-		unlock_tower(over);
+		unlock_link(&tower->link[i]);
+		unlock_link(&over->link[i]);
 	}
 }
 
@@ -543,6 +561,7 @@ static inline struct tower *make_tower(struct cleave_thread *thread, int memory,
 		return NULL;
 	struct tower *tower = (struct tower *)(block + node_bytes);
 
+	clv_name(tower, 64, 0, "tower", -1, NULL);
 	tower->height = (uint16_t)height;
 	struct tail *tail = tail_of(tower);
 

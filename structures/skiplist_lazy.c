@@ -9,7 +9,7 @@
  *   - - - - - - - - - - - - - - - - | - - - - - | - - - - - - - - -|- - - - - - - - - - | - - -
  *   list      head <-> a <-> b <-> c <-> d <-> e <-> f <-> g <-> h <-> i <-> j <-> k <-> l <->
  *
- *   tower    start label subset heights version | (next max) (next max) ... | entry, for retiring
+ *   tower    start label subset heights | (version next max) ... | entry, for retiring
  *   moved    an entry whose start changed:  entry -> stand-in in the list, with a tower, one block
  *
  * One entry in 8 has a tower: what is locked to change the index is not locked to change the list.
@@ -33,8 +33,8 @@
  *
  * X2 holds since
  *  - raise goes through all levels from below after the entry is linked, and before the update
- *    returns. It writes level i - 1, then looks at the lock of level i: all seq_cst.
- *  - Whoever writes a smaller max (link_tower, lower) has locked the tower before it looks at level
+ *    returns. It writes level i - 1, then looks at the version of level i: all seq_cst.
+ *  - Whoever writes a smaller max (link_tower, lower) has locked the link before it looks at level
  *    i - 1: all seq_cst. So either it sees what was raised, or the other one sees it at work and
  *    waits for it; then it looks who is over its key now.
  *  - A tower that leaves (unlink_tower) gives its bound to the one before under both locks.
@@ -179,7 +179,7 @@ static bool shadowed(const struct node *node, uint64_t last)
 	return false;
 }
 
-static void take_out(struct list *list, struct node *node)
+static void take_out(struct list *list, struct cleave_thread *thread, struct node *node)
 {
 	struct key key = key_of(node);
 	uint64_t gone = last_of(node);
@@ -192,7 +192,7 @@ static void take_out(struct list *list, struct node *node)
 		unlink_tower(list, node->tower, &path);
 	unlink_node(node);
 	if (lowers)
-		lower(list, &key, gone, &path);
+		lower(list, thread, &key, gone, &path);
 }
 
 /* ---- the vtable's ---- */
@@ -307,7 +307,7 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 {
 	struct node *node = current_of(node_of(entry));
 
-	take_out(self, node);
+	take_out(self, update->thread, node);
 	retire(update->thread, node->tower);
 }
 
@@ -327,13 +327,13 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 	if (start == node->start) {
 		/* Partner: the scan in bound_of, as for an insert. */
 		__atomic_store_n(&node->last, last, __ATOMIC_SEQ_CST);
-		if (last == last_before)
+		if (last == last_before || (last < last_before && shadowed(node, last_before)))
 			return;
 		find(list, &key, &path);
 		if (last > last_before)
 			raise(list, &key, last, &path);
 		else
-			lower(list, &key, last_before, &path);
+			lower(list, update->thread, &key, last_before, &path);
 		return;
 	}
 
@@ -345,7 +345,7 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 	moved->state = (uintptr_t)own | STANDS_IN;
 	put_in(list, moved);
 	set_current(own, moved);
-	take_out(list, node);
+	take_out(list, update->thread, node);
 	retire(update->thread, node->tower);
 }
 
@@ -453,8 +453,8 @@ static const char *check_towers(struct list *list)
 	for (struct tower *at = top; at; at = at->link[0].next) {
 		struct key key = key_of(tail_of(at)->node);
 
-		if ((at->version & 1) || at->linked != at->height)
-			return "skiplist_lazy: a tower is locked, or half linked";
+		if (at->linked != at->height)
+			return "skiplist_lazy: a tower is half linked";
 		if (at != top && (tail_of(at)->node->tower != at || at->start != key.start ||
 				  at->subset != key.subset || at->label != key.label))
 			return "skiplist_lazy: a tower is another entry's";
@@ -472,6 +472,8 @@ static const char *check_level(struct list *list, unsigned i)
 		max = at->last > max ? at->last : max;
 		if (!at->tower || at->tower->height <= i)
 			continue;
+		if (source->link[i].version & 1)
+			return "skiplist_lazy: a link is locked";
 		if (source->link[i].next != at->tower)
 			return "skiplist_lazy: a level misses a tower, or leads elsewhere";
 		if (source->link[i].max < max)
