@@ -36,7 +36,7 @@
  * entries O((k + 1) log n), O(k + log n) if they are neighbours.
  * In lines of 6,000 entries: insert 7 to 10 of towers and 5 of entries, 2 or 3 of them written;
  * remove the entry and its two neighbours, both written.
- * Memory: 64 bytes an entry (the caller's), 8 in towers; a subset takes 576 bytes.
+ * Memory: 64 bytes an entry (the caller's), 9 in towers; a subset takes 512 bytes.
  *
  * Source: Pugh, "Skip lists: a probabilistic alternative to balanced trees", CACM 1990. A maximum
  * per link is the analogue of Cormen et al., 14.3, for trees. Where it differs:

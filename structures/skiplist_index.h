@@ -561,10 +561,10 @@ static inline struct tower *make_tower(struct cleave_thread *thread, int memory,
 		return NULL;
 	struct tower *tower = (struct tower *)(block + node_bytes);
 
-	clv_name(tower, 64, 0, "tower", -1, NULL);
 	tower->height = (uint16_t)height;
 	struct tail *tail = tail_of(tower);
 
+	clv_name(tower, (size_t)((char *)(tail + 1) - (char *)tower), 0, "tower", -1, NULL);
 	tail->tower = tower;
 	tail->with_node = with_node;
 	if (with_node) {

@@ -14,6 +14,8 @@
 
 #include <cleave/structure.h>
 
+#include "../lib/shim/mark.h"
+
 enum {
 	HEIGHT_MAX = 13, /* 4^13 entries */
 	LOW_HEIGHT = 2,	 /* levels that an entry has room for */
@@ -380,9 +382,11 @@ static inline bool reserve_tower(struct list *list, struct reserve **reserve, en
 		*reserve = cleave_alloc(sizeof(**reserve), _Alignof(struct reserve), list->node);
 	struct tower *tower = *reserve ? cleave_alloc(tower_bytes[size], 64, list->node) : NULL;
 
-	if (tower)
-		push(&(*reserve)->first[size], tower);
-	return tower;
+	if (!tower)
+		return false;
+	clv_name(tower, tower_bytes[size], 0, "tower", -1, NULL);
+	push(&(*reserve)->first[size], tower);
+	return true;
 }
 
 /* The heights are left in the entries, which are their owner's alone until they are inserted. */
