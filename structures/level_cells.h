@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The lower half of level_grid.c, where all of it is explained: what is kept, which cell an
- * interval belongs to, the hash table of cells, the runs in a cell, and where their memory comes
- * from. Apart so that either half can be read in one sitting; nobody else's.
+ * The lower half of level_grid.c, which explains it all: what is kept, the hash table of cells, the
+ * runs in a cell, and where their memory comes from.
  *
  * The table is in segments, each as large as those before it together, and never moves: with one
  * more slot in use, the cells of one older slot are told apart by one more bit of their hash.
@@ -23,7 +22,7 @@
 
 enum {
 	LEVEL_LATE = 0, /* not a level, counted like one */
-	LEVEL_FIRST = 2,
+	LEVEL_FIRST = 3,
 	LEVEL_LAST = 32,    /* all that is left: one cell */
 	LEVEL_NO_RUNS = 16, /* and above: bounds could be more than 32 bits from the cell's start */
 	SLOTS_FIRST = 8,    /* inside the object; segment i > 0 doubles what was before it */
@@ -32,6 +31,7 @@ enum {
 	SPLITS = 2, /* slots split by one update, at most */
 	TAGS = 6,   /* low bits of a slot: levels, modulo this, of the chain's leaders */
 	TAG_BITS = (1 << TAGS) - 1,
+	CELLS_AHEAD = 3, /* that a walk looks up at once */
 	RUN_SLOTS = 14,
 	RUN_FULL = (1 << RUN_SLOTS) - 1,
 	RUNS_LOW = 4,	/* with fewer to spare, more are wanted */
@@ -39,8 +39,7 @@ enum {
 	RUNS_MOST = 512,
 };
 
-/* The keys of cells are start | width / 2, of which no cell is narrower than 16; level 32's is 0.
- */
+/* A cell's key is its start | half its width, which is 32 at least; level 32's is 0. */
 static const uint64_t key_late = 1;
 
 /* Of a run, which begins with it, or of an entry, in which it is elsewhere: so is_run tells. */
@@ -92,9 +91,13 @@ struct slab {
 	struct run run[];
 };
 
+static size_t slab_bytes(size_t runs)
+{
+	return sizeof(struct slab) + runs * sizeof(struct run);
+}
+
 struct grid {
-	/* Read by all; written when the table grows, or a level gets its first cell or loses its
-	 * last. */
+	/* Read by all; written when a level comes or goes, or the table grows. */
 	_Alignas(64) uint64_t levels;
 	size_t slots; /* in use */
 	size_t mask;  /* the least 2^n - 1 that is slots - 1 or more */
@@ -355,11 +358,6 @@ static void free_reserve(struct reserve *reserve)
 	cleave_free(reserve, sizeof(*reserve));
 }
 
-static size_t slab_bytes(size_t runs)
-{
-	return sizeof(struct slab) + runs * sizeof(struct run);
-}
-
 /*
  * Who clears a want is the only one to bring it, so that a crowd of updaters allocates once. What
  * it is worked out from, `room` and `runs`, stays until it is taken over. Acquire: pairs with
@@ -408,9 +406,7 @@ static int prepare(void *self, struct cleave_thread *thread, const struct cleave
 {
 	struct grid *grid = self;
 
-	(void)thread;
-	(void)ops;
-	(void)count;
+	(void)thread, (void)ops, (void)count;
 	*reserve = NULL;
 	if (__builtin_expect(!__atomic_load_n(&grid->wants, __ATOMIC_RELAXED), 1))
 		return 0;
@@ -505,6 +501,30 @@ static void put_new_run(struct grid *grid, struct link *at, struct member *membe
 	link_behind(at, &run->link);
 }
 
+/* What follows `leader` in its cell, made one: itself, or the first of the run. NULL: nothing. */
+static struct member *heir_of(struct grid *grid, struct member *leader)
+{
+	struct link *next = leader->link.next;
+	struct member *heir;
+
+	if (!next)
+		return NULL;
+	if (!is_run(next)) {
+		heir = member_at(next);
+	} else {
+		unsigned i = (unsigned)__builtin_ctz(run_at(next)->live);
+
+		heir = run_at(next)->slot[i].member;
+		take_from_run(grid, run_at(next), i);
+		heir->place = ALONE;
+		heir->link.next = leader->link.next;
+		if (heir->link.next)
+			heir->link.next->before = &heir->link;
+	}
+	heir->link.before = NULL;
+	return heir;
+}
+
 /* ---- members of the vtable that look at no interval ---- */
 
 static int create(void **self, const struct cleave_structure_config *config)
@@ -555,5 +575,26 @@ static size_t memory(const void *self)
 		bytes += slab_bytes(slab->runs);
 	return bytes;
 }
+
+static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *last)
+{
+	const struct member *member = member_of(entry);
+
+	*start = member->start;
+	*last = member->last;
+}
+
+static const struct cleave_field entry_fields[] = {
+	{ offsetof(struct member, entry.subset), "subset" },
+	{ offsetof(struct member, entry.map_id), "map id" },
+	{ offsetof(struct member, start), "start" },
+	{ offsetof(struct member, last), "last" },
+	{ offsetof(struct member, link.next), "next in cell" },
+	{ offsetof(struct member, link.before), "before in cell" },
+	{ offsetof(struct member, chain), "next cell, or run" },
+	{ offsetof(struct member, place), "place" },
+	{ offsetof(struct member, key), "key of cell" },
+	{ 0, NULL },
+};
 
 #endif

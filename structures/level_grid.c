@@ -1,70 +1,70 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * A hash table of cells. The length of an interval decides how wide its cell is, and its start
- * which cell of that width it is: nothing is searched, balanced or passed on upwards, so that an
- * update touches the same few lines whatever number there is.
+ * A hash table of cells. An interval's length says how wide its cell is, and its start which one of
+ * that width: nothing is searched, balanced or passed on upwards, so that an update touches the
+ * same few lines whatever number of intervals there is.
  *
- *   level 3: up to 128 pages long, in cells of 64         an interval of a level reaches
- *     |   0   |   1   |   2   |   3   |   4   | ...       into the two cells behind its own
- *   level 2: up to 32 pages long, in cells of 16          at most: a walk of one page looks
- *     |0|1|2|3|4| ...                                     at three cells a level
+ *   level 4: 129 to 512 pages, in cells of 256          an interval reaches into the two cells
+ *     |       0       |       1       | ...             behind its own at most: a walk of one
+ *   level 3: up to 128 pages, in cells of 64            page looks at three cells a level
+ *     | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | ...
  *
- *   slot of the table -> leader -> leader -> NULL         one a cell, chained as they collide
+ *   slot of the table -> leader -> leader -> NULL       one leader a cell, chained as they collide
  *     (its low bits:       |
- *     which levels)        v link
- *                     run of 14 <-> run of 14 <-> interval <-> ...      the cell's other members
+ *     which levels)     run of 14 - run of 14 - interval - NULL      the cell's other members
  *
- * A leader is an interval, the first of its cell. The others hang behind it: in runs, which hold
- * their bounds side by side so that a walk reads four to a line, or by their own words where they
- * are few (up to two), too long (level 16 on, 2^31 pages) or no run is at hand. So no update needs
+ * A leader is an interval. The others of its cell hang behind it: in runs, where their bounds are
+ * side by side, so that a walk reads four to a line; or by their own words where they are few (up
+ * to two), long (from level 16 on, more than 2^31 pages) or no run is to be had. So no update needs
  * memory: runs and a larger table are brought by the `prepare` of whoever comes after it was seen
- * that they would be good to have, and taken over under the lock.
+ * that they would help, and taken over under the lock.
  *
  * Invariants (validate checks all but the order):
- *  - An interval is in the cell of its length and start, at the level of which the number is l for
- *    lengths above 2^(2l-1), up to 2^(2l+1) pages. But for the late ones, which are in one list.
- *  - A cell has a leader, in the chain of the slot that its key hashes to, or does not exist.
- *  - A run has the bounds of its members as they are, and has at least one.
- *  - `levels` has the bit of each level that has cells, and bit 0 if there are late ones.
+ *  - An interval of more than 2^(2l-1), up to 2^(2l+1) pages is of level l, and in the cell of 2^2l
+ *    pages in which it starts; but for the late ones, which are in one list.
+ *  - A cell that has intervals has one leader, in the chain of the slot that its key hashes to.
+ *  - A run has at least one interval, and its bounds as they are.
+ *  - `levels` has the bits of the levels that have cells, and bit 0 if there are late ones.
  *
  * Order. A walk goes from high levels to low, in a level from low cells to high, in a cell along
- * the links and in a run along the slots; and through the late ones last. A walk so wide that it
- * would look up more cells than the table has slots takes a level's cells as they come in the table
- * instead, in two passes: the second visits what is marked COPIED. Both keep C1 and C2, for a copy
- * or child X of source S, neither starting before it:
- *  - X of a lower level comes later anyway.
- *  - X of the same cell is put behind S, in S's run or list, and is COPIED if S is.
- *  - X of the same level, another cell: its cell is higher; and X is COPIED, which S is not.
- *  - All others are late (X longer, by a level, than S; S late; S COPIED and X in another cell),
- * and among these X is put behind S if S is. From then on neither moves, until it is removed or
- * changed, which ends the obligation; with two exceptions. The first of a run may become leader,
- * still in front of the run and behind all that was in front of it. And a run may move to the front
- * of its cell, but only if nothing was put there for a source in the same cell: it holds no X, and
- * an S may come earlier. So the order is none of CLEAVE_ORDERED: an interval without a source goes
- * where it is cheapest.
+ * its links, in a run along its slots; and through the late ones last. A walk that would look up
+ * more cells than the table has slots takes a level's cells as they come in the table instead, in
+ * two passes: what is marked COPIED is visited in the second. Both ways keep C1 and C2. Let X be
+ * put in for a source S, and not start before it:
+ *  - X of a lower level is visited later anyway.
+ *  - X of the same cell is put behind S, in its run or its list, and is COPIED if S is.
+ *  - X of the same level in another cell, of an S that is not COPIED: that cell is a higher one,
+ * and X is COPIED.
+ *  - All others are late (X longer than S by a level, S late, or S COPIED and X in another cell);
+ *    and if S is late too, X is put behind it.
+ * From then on neither moves until it is removed or changed, which ends the obligation, with two
+ * exceptions. The first of a run may become leader: it stays in front of the run, and behind all
+ * that was. A run may move to the front of its cell, but only if nothing was put into it for a
+ * source in the same cell: it holds no X then, and an S may always come earlier.
+ * So an interval without a source goes where it is cheapest: this is not CLEAVE_ORDERED.
  *
- * Readers and writers: a writer is alone, walkers share. `levels` is also read without a lock
- * (empty), and `wants` (prepare).
- * Reclamation: none; an entry that remove returned from is reached from nowhere. Slots and runs go
- * back to the machine in destroy only.
+ * Readers and writers: a writer is alone, walkers share. Without a lock, `empty` reads `levels` and
+ * `prepare` takes `wants`.
+ * Reclamation: none; an entry that remove returned from is reached from nowhere. Slots and runs are
+ * kept for what comes, until destroy.
  *
- * Cost: updates O(1) expected, and in lines: the entry; to remove from a run 1 more, from between
- * two entries 2, of a leader the slot and the chain; to insert the slot and the leader, which are
- * mostly only read, and 2 of a run or 1 of a neighbour. The longest update splits SPLITS slots. A
- * walk looks up 3 cells a level and passes what is in them: of a level's intervals those that start
- * in up to 3 times its cells' width, or 1.5 to 6 times as many as overlap. A wide walk scans the
- * table once or twice a level. Memory: 16 bytes a cell and 18 to 36 an interval in a run.
+ * Cost: updates O(1) expected. In lines, besides the entry: a removal writes one of a run, or two
+ * neighbours; that of a leader the slot, what is chained before it, and what follows. An insert
+ * reads slot and leader and writes two lines of a run, or the leader and one neighbour; the first
+ * of a cell writes the slot and the counts. No update splits more than SPLITS slots. A walk looks
+ * up three cells a level and passes all in them, 1.5 to 6 times what overlaps. A wide walk scans
+ * the table once or twice a level. Memory: 24 bytes a cell and 18 to 60 an interval in a run.
  *
- * Where it loses: order (none), wide walks over few intervals, many levels, intervals that are
- * dense and much shorter than their level's most (32 at the least). Starts that are chosen so that
- * they collide make chains long: the hash has no secret.
+ * Where it loses: by order; wide walks over few intervals; many levels; many distinct intervals
+ * much shorter than 128 pages in a small file. Starts that are made to collide make chains long:
+ * the hash has no secret.
  *
  * Source: cells by size and position, with overlaps, are T. Ulrich's "Loose Octrees" (Game
- * Programming Gems, 2000), levels by length with a constant number of cells to look at also HINT
- * (Christodoulou, Bouros, Mamoulis, SIGMOD 2022); the table is W. Litwin's linear hashing (VLDB
- * 1980), in memory after P.-A. Larson (CACM 31:4, 1988). Where it differs: the levels are in one
- * hash table, so that empty cells cost nothing; a level has lengths up to a factor of four, since
- * levels cost a walk more than candidates do; and the order above.
+ * Programming Gems, 2000); levels by length, with a constant number of cells to look at, also HINT
+ * (Christodoulou, Bouros, Mamoulis, SIGMOD 2022). The table is W. Litwin's linear hashing (VLDB
+ * 1980), in memory after P.-A. Larson (CACM 31:4, 1988). Where it differs: all levels are in one
+ * table, so that empty cells cost nothing; lengths of a level differ by up to a factor of four, as
+ * a level costs a walk more than candidates do; and the order, with all that serves it.
  */
 #include "level_cells.h"
 
@@ -207,30 +207,6 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 	put(self, update, member_of(entry), source ? member_of(source) : NULL, start, last);
 }
 
-/* What follows `leader` in its cell, made one: itself, or the first of the run. NULL: nothing. */
-static struct member *heir_of(struct grid *grid, struct member *leader)
-{
-	struct link *next = leader->link.next;
-	struct member *heir;
-
-	if (!next)
-		return NULL;
-	if (!is_run(next)) {
-		heir = member_at(next);
-	} else {
-		unsigned i = (unsigned)__builtin_ctz(run_at(next)->live);
-
-		heir = run_at(next)->slot[i].member;
-		take_from_run(grid, run_at(next), i);
-		heir->place = ALONE;
-		heir->link.next = leader->link.next;
-		if (heir->link.next)
-			heir->link.next->before = &heir->link;
-	}
-	heir->link.before = NULL;
-	return heir;
-}
-
 static void take_leader(struct grid *grid, struct member *leader)
 {
 	struct member *heir = heir_of(grid, leader);
@@ -293,15 +269,9 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 	take(self, member_of(entry));
 }
 
-/* Is there one cell at most? Then `levels` may become 0 when an entry is taken out. */
-static inline bool is_only_cell(const struct grid *grid)
-{
-	return !(grid->levels & (grid->levels - 1)) && grid->cells <= 1;
-}
-
 /*
- * In place if the cell stays and no run has the bounds. Of an only cell the new level is counted up
- * while the entry is out, so that `levels` is never 0 meanwhile (C8).
+ * In place if the cell stays and no run has the bounds. If there is no other cell, the new level is
+ * counted up while the entry is out, so that `levels` is never 0 meanwhile (C8).
  */
 static void change(void *self, struct cleave_update *update, struct cleave_entry *entry,
 		   uint64_t start, uint64_t last)
@@ -315,7 +285,7 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 		member->last = last;
 		return;
 	}
-	bool only = is_only_cell(grid);
+	bool only = !(grid->levels & (grid->levels - 1)) && grid->cells <= 1;
 
 	if (only)
 		count_up(grid, level);
@@ -419,17 +389,29 @@ static int walk_level(const struct grid *grid, unsigned level, const struct walk
 			stop = scan_level(grid, level, PASS_SECOND, walk);
 		return stop;
 	}
-	do {
-		uintptr_t slot = *slot_for(grid, hash_of(level, cell));
+	/* A few at a time: the leaders' lines are on their way while the first is looked at. */
+	for (;;) {
+		uintptr_t slot[CELLS_AHEAD];
+		unsigned count =
+			final - cell < CELLS_AHEAD ? (unsigned)(final - cell) + 1 : CELLS_AHEAD;
 
-		if (slot & tag) {
-			struct member *leader = leader_in(slot, key_of(level, cell));
+		for (unsigned i = 0; i < count; i++) {
+			slot[i] = *slot_for(grid, hash_of(level, cell + i));
+			__builtin_prefetch(first_in(slot[i]));
+		}
+		for (unsigned i = 0; i < count; i++) {
+			struct member *leader =
+				slot[i] & tag ? leader_in(slot[i], key_of(level, cell + i)) : NULL;
 
 			if (leader)
 				stop = visit_cell(leader, PASS_ONLY, walk);
+			if (stop)
+				return stop;
 		}
-	} while (!stop && cell++ != final);
-	return stop;
+		if (final - cell < CELLS_AHEAD)
+			return 0;
+		cell += CELLS_AHEAD;
+	}
 }
 
 static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint64_t start,
@@ -449,14 +431,6 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 		stop = walk_level(grid, level, &walk);
 	}
 	return stop || !grid->late ? stop : visit_cell(grid->late, PASS_ONLY, &walk);
-}
-
-static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *last)
-{
-	const struct member *member = member_of(entry);
-
-	*start = member->start;
-	*last = member->last;
 }
 
 /* ---- validate ---- */
@@ -578,7 +552,8 @@ static const char *validate(void *self)
 	struct tally tally = { 0 };
 	const char *reason = NULL;
 
-	if (grid->slots > grid->room || grid->slots - 1 > grid->mask ||
+	if (grid->room != (size_t)SLOTS_FIRST << (grid->segments - 1) || grid->slots > grid->room ||
+	    grid->slots - 1 > grid->mask || (grid->mask & (grid->mask + 1)) ||
 	    grid->slots <= grid->mask >> 1)
 		return "level_grid: the table has not the size that it says";
 	for (size_t i = 0; i < grid->slots && !reason; i++)
@@ -589,19 +564,6 @@ static const char *validate(void *self)
 	}
 	return reason ? reason : check_tally(grid, &tally);
 }
-
-static const struct cleave_field entry_fields[] = {
-	{ offsetof(struct member, entry.subset), "subset" },
-	{ offsetof(struct member, entry.map_id), "map id" },
-	{ offsetof(struct member, start), "start" },
-	{ offsetof(struct member, last), "last" },
-	{ offsetof(struct member, link.next), "next in cell" },
-	{ offsetof(struct member, link.before), "before in cell" },
-	{ offsetof(struct member, chain), "next cell, or run" },
-	{ offsetof(struct member, place), "place" },
-	{ offsetof(struct member, key), "key of cell" },
-	{ 0, NULL },
-};
 
 const struct cleave_structure cleave_level_grid = {
 	.name = "level_grid",
