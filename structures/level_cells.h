@@ -407,7 +407,6 @@ static int prepare(void *self, struct cleave_thread *thread, const struct cleave
 	struct grid *grid = self;
 
 	(void)thread, (void)ops, (void)count;
-	*reserve = NULL;
 	if (__builtin_expect(!__atomic_load_n(&grid->wants, __ATOMIC_RELAXED), 1))
 		return 0;
 	return bring(grid, (struct reserve **)reserve);
@@ -417,14 +416,11 @@ static int prepare(void *self, struct cleave_thread *thread, const struct cleave
 static void settle(void *self, struct cleave_thread *thread, void *reserve)
 {
 	struct reserve *left = reserve;
-
-	(void)self;
-	(void)thread;
-	if (__builtin_expect(!left, 1))
-		return;
 	struct grid *grid = left->grid;
 	unsigned wants = (left->segment ? WANTS_SEGMENT : 0) | (left->slab ? WANTS_RUNS : 0);
 
+	(void)self;
+	(void)thread;
 	free_reserve(left);
 	if (wants)
 		__atomic_fetch_or(&grid->wants, wants, __ATOMIC_RELEASE);

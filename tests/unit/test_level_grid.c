@@ -57,7 +57,8 @@ static void begin(struct bench *b)
 
 static void end(struct bench *b)
 {
-	settle(b->grid, NULL, b->update.reserve);
+	if (b->update.reserve)
+		settle(b->grid, NULL, b->update.reserve);
 	b->update.reserve = NULL;
 }
 
