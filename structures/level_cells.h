@@ -15,6 +15,7 @@
 #define CLV_LEVEL_CELLS_H
 
 #include <errno.h>
+#include <string.h>
 
 #include <cleave/structure.h>
 

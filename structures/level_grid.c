@@ -457,12 +457,11 @@ static const char *check_member(const struct member *member, uint64_t key)
 static const char *check_run(const struct run *run, uint64_t key)
 {
 	uint64_t base = start_of_key(key);
+	unsigned used = 0;
 
-	if (!run->used || run->used != __builtin_popcount(run->live) || run->live > RUN_FULL)
-		return "level_grid: a run is empty, or miscounts its entries";
 	if (level_of_key(key) >= LEVEL_NO_RUNS || key == key_late)
 		return "level_grid: a run is where none may be";
-	for (uint32_t live = run->live; live; live &= live - 1) {
+	for (uint32_t live = run->live & RUN_FULL; live; live &= live - 1) {
 		unsigned i = (unsigned)__builtin_ctz(live);
 		const struct member *member = run->slot[i].member;
 		const char *reason = check_member(member, key);
@@ -476,7 +475,10 @@ static const char *check_run(const struct run *run, uint64_t key)
 			return "level_grid: a run has other bounds than its entry";
 		if (run->slot[i].start > run->start_most || run->slot[i].last < run->last_least)
 			return "level_grid: a run's common range is not that of all in it";
+		used++;
 	}
+	if (!used || run->used != used || run->live > RUN_FULL)
+		return "level_grid: a run is empty, or miscounts its entries";
 	return NULL;
 }
 
@@ -549,9 +551,10 @@ static const char *check_tally(const struct grid *grid, struct tally *tally)
 static const char *validate(void *self)
 {
 	struct grid *grid = self;
-	struct tally tally = { 0 };
+	struct tally tally;
 	const char *reason = NULL;
 
+	memset(&tally, 0, sizeof(tally));
 	if (grid->room != (size_t)SLOTS_FIRST << (grid->segments - 1) || grid->slots > grid->room ||
 	    grid->slots - 1 > grid->mask || (grid->mask & (grid->mask + 1)) ||
 	    grid->slots <= grid->mask >> 1)
