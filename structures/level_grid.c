@@ -53,7 +53,8 @@
  * reads slot and leader and writes two lines of a run, or the leader and one neighbour; the first
  * of a cell writes the slot and the counts. No update splits more than SPLITS slots. A walk looks
  * up three cells a level and passes all in them, 1.5 to 6 times what overlaps. A wide walk scans
- * the table once or twice a level. Memory: 24 bytes a cell and 18 to 60 an interval in a run.
+ * the table once or twice a level. Memory: 16 to 24 bytes a cell, 18 an interval in a full run, 37
+ * an interval in all under random replacement.
  *
  * Where it loses: by order; wide walks over few intervals; many levels; many distinct intervals
  * much shorter than 128 pages in a small file. Starts that are made to collide make chains long:
