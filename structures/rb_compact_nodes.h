@@ -211,7 +211,7 @@ static inline void settle(void *self, struct cleave_thread *thread, void *left)
 	struct reserve *reserve = left;
 
 	(void)thread;
-	if (!has_promises(left)) {
+	if (__builtin_expect(!has_promises(left), 1)) {
 		end_promise(self, (uint32_t)((uintptr_t)left >> 1));
 		return;
 	}
@@ -288,28 +288,48 @@ static inline __attribute__((cold)) int make_promises(struct tree *self,
 	return 0;
 }
 
-static inline int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
-			  unsigned count, void **reserve)
+/* The way of batches of several ops, and of what finds no room. */
+static inline __attribute__((cold)) int prepare_slowly(struct tree *tree,
+						       struct cleave_thread *thread,
+						       const struct cleave_op *ops, unsigned count,
+						       void **reserve)
 {
-	uint32_t here = inserts(ops), elsewhere = 0, wanted;
+	uint32_t here = 0, elsewhere = 0, wanted;
 
-	for (unsigned i = 1; i < count; i++) {
-		bool is_here = tree_of(self, &ops[i]) == self;
+	for (unsigned i = 0; i < count; i++) {
+		bool is_here = i == 0 || tree_of(tree, &ops[i]) == tree;
 
 		here += inserts(&ops[i]) && is_here;
 		elsewhere += inserts(&ops[i]) && !is_here;
 	}
-	*reserve = NULL;
 	if (!here && !elsewhere)
 		return 0;
 	if (!elsewhere) {
-		if (promise(self, here, &wanted)) {
+		if (promise(tree, here, &wanted)) {
 			*reserve = (void *)((uintptr_t)here << 1 | 1);
 			return 0;
 		}
-		end_promise(self, here);
+		end_promise(tree, here);
 	}
-	return make_promises(self, thread, ops, count, reserve);
+	return make_promises(tree, thread, ops, count, reserve);
+}
+
+static inline int prepare(void *self, struct cleave_thread *thread, const struct cleave_op *ops,
+			  unsigned count, void **reserve)
+{
+	struct tree *tree = self;
+	uint32_t wanted;
+
+	*reserve = NULL;
+	if (count == 1 && !inserts(ops))
+		return 0;
+	if (count == 1 && promise(tree, 1, &wanted)) {
+		*reserve = (void *)(uintptr_t)(1 << 1 | 1);
+		return 0;
+	}
+	if (count == 1)
+		end_promise(tree, 1);
+	return prepare_slowly(tree, thread, ops, count, reserve);
 }
 
 /* Take into use the blocks that are larger; the smaller go back with the reserve. */
