@@ -12,10 +12,10 @@
  *   +---------------------------------+  up, 42 bits  | child[0], child[1]             |
  *                                                     | up        entry, parent        |
  *                                                     +--------------------------------+
- *   tree, one a subset
+ *   tree, one a subset, a line
  *   +--------------------------------+      nodes[0]  no interval's: its child[1] is the root
- *   | nodes, capacity, used, free... |----> nodes[1]
- *   | promised           (next line) |      ...       [capacity]
+ *   | nodes, capacity, used, free,   |----> nodes[1]
+ *   | promised                       |      ...       [capacity]
  *   +--------------------------------+
  *
  * What a node knows of a child: its colour, where it is, and the largest `last` below and including

@@ -47,16 +47,14 @@ _Static_assert(sizeof(struct node) == LINK * sizeof(uint64_t), "links count word
 _Static_assert(sizeof(uintptr_t) == sizeof(uint64_t), "an entry's address has 64 bits");
 
 struct tree {
-	/* Written by updates, and read by walks: line 0. */
 	_Alignas(64) struct node *nodes;
 	uint32_t capacity; /* of the block, nodes[0] included */
 	uint32_t used;
-	uint32_t fresh; /* nodes below it have been used */
-	uint32_t free;	/* link of the first free one of these; the next in its child[0]. 0: none */
-	void *const *objects;
+	uint32_t promised; /* inserts prepared and not settled; written outside the lock */
+	uint32_t fresh;	   /* nodes below it have been used */
+	uint32_t free;	   /* link of the first free one of these; the next in child[0]. 0: none */
 	int numa_node;
-	/* Line 1, written outside the lock: inserts prepared and not settled. */
-	_Alignas(64) uint32_t promised;
+	void *const *objects;
 };
 
 static inline struct cleave_interval *interval_of(struct cleave_entry *entry)
@@ -385,19 +383,13 @@ static inline void give_node(struct tree *tree, uint32_t link)
 
 /* ---- a tree ---- */
 
-static const struct cleave_field tree_fields[] = {
-	{ offsetof(struct tree, nodes), "tree" },
-	{ offsetof(struct tree, promised), "promised" },
-	{ 0, NULL },
-};
-
 static inline int create(void **self, const struct cleave_structure_config *config)
 {
 	struct tree *tree = cleave_alloc(sizeof(*tree), _Alignof(struct tree), config->node);
 
 	if (!tree)
 		return -ENOMEM;
-	clv_name(tree, sizeof(*tree), 0, "rb_compact", (int)config->subset, tree_fields);
+	clv_name(tree, sizeof(*tree), 0, "rb_compact tree", (int)config->subset, NULL);
 	tree->nodes = make_block(FIRST_NODES, config->node);
 	if (!tree->nodes) {
 		cleave_free(tree, sizeof(*tree));
