@@ -50,6 +50,13 @@
  * walk as in rb_tree.h, one line a level and one half an interval visited, and the entry's own only
  * if the visitor looks.
  *
+ * When to choose it: large trees that are walked more than they are changed, by visitors who do not
+ * look at every entry: at 60,000 intervals a walk takes a third to two thirds of the kernel's tree's
+ * time, more so where the caches are shared. When not: for updates. A removal waits for its entry's
+ * line and only then for its node's, which rb_interval has in one; so layout alone loses there, and
+ * with few distinct ranges a pair takes 1.3 to 1.5 times the kernel's. With distinct ones the descent
+ * without jumps makes up for that, 0.9 to 1.05 times; rb_interval's is below that.
+ *
  * Source: Cormen, Leiserson, Rivest, Stein: Introduction to Algorithms, chapters 13 and 14.3. Where
  * it differs, beside where things are kept:
  *  - A removed interval's node with two children takes in the next interval in order, and that
