@@ -22,7 +22,7 @@
 #include "../lib/shim/mark.h"
 
 enum {
-	FIRST_NODES = 16,
+	FIRST_NODES = 4,
 	PARENT_BITS = 22,
 	NODES_MAX = 1 << PARENT_BITS,
 	PARENT_MASK = NODES_MAX - 1,
