@@ -15,9 +15,10 @@
  * (set_back); the order of all others stays. So what is there, unchanged, from the beginning to the
  * end is visited once (C5).
  *
- * What is visited may have been removed since: its owner may use it again only after a grace period
- * (C4 deferred); calls run inside epochs. Its bounds are read with a count of changes, in the tag's
- * word above the tag, which is odd while they are written: word[4] = count * 64 + place.
+ * Who has unlinked an interval waits until no visitor is at it (await_visitors): new ones do not come
+ * to it any more. So its owner may free it at once (C4, not deferred), and nothing is retired. Its
+ * bounds may change under a visitor; they are read with a count of changes, in the tag's word above
+ * the tag, which is odd while they are written: word[4] = count * 64 + place.
  *
  * Kept: all but C3, since a walk may come between two ops of a batch, and see one subset before and
  * another after it, and C6, since there is nothing to hold.
@@ -25,12 +26,13 @@
  * Invariants, beside range_group's: a cursor stands on an interval of its place, or before the first;
  * counts of changes are even.
  *
- * Progress: blocking, by the guard, which is held for an update or for one step of a walk. A visitor
- * may sleep. Cost: range_group's and the guard; a walk the guard once a visit and subset, and of
- * subsets in which nobody can overlap, one line and no guard. An update of a subset looks through
- * the cursors of the walks that are in it.
+ * Progress: blocking, by the guard, which is held for an update or for one step of a walk, and of a
+ * removal by the visitors of what it removes, of nothing else; they may sleep. Cost: range_group's
+ * and the guard; a walk the guard once a visit and subset, and of subsets in which nobody can
+ * overlap, one line and no guard. An update of a subset looks through the cursors of the walks that
+ * are in it.
  *
- * Lines, memory, reclamation: range_group's; nothing of the structure's is unlinked but entries.
+ * Lines, memory: range_group's. Reclamation: none needed, as above.
  */
 #include "range_subset.h"
 
@@ -43,6 +45,7 @@ struct clv_cursor {
 	struct clv_cursor *next;
 	unsigned place;
 	struct cleave_interval *after; /* NULL: before the first of the place */
+	const struct cleave_interval *visited; /* NULL: no visitor is under way */
 };
 
 /* A walk's own. */
@@ -145,6 +148,25 @@ static void set_back(struct clv_subset *subset, struct cleave_interval *member)
 	}
 }
 
+static bool is_visited(const struct clv_subset *subset, const struct cleave_interval *member)
+{
+	for (const struct clv_cursor *cursor = subset->cursors; cursor; cursor = cursor->next) {
+		if (cursor->visited == member)
+			return true;
+	}
+	return false;
+}
+
+/* pre: the guard is held, and `member` out of its place. The guard is let go between two looks. */
+static void await_visitors(struct clv_subset *subset, const struct cleave_interval *member)
+{
+	while (is_visited(subset, member)) {
+		unguard(subset);
+		cleave_pause();
+		guard(subset);
+	}
+}
+
 static void leave(struct clv_subset *subset, struct clv_cursor *cursor)
 {
 	struct clv_cursor **at = &subset->cursors;
@@ -164,7 +186,7 @@ static void insert(void *self, struct cleave_update *update, struct cleave_entry
 	struct cleave_interval *member = clv_member_of(entry);
 
 	(void)update;
-	/* Nobody visits it: it was never in, or out for a grace period. */
+	/* Nobody visits it: it was never in, or its removal waited. */
 	member->word[CLV_CHAIN_TAG] = 0;
 	guard(subset);
 	clv_subset_insert(groups, subset, member, source ? clv_member_of(source) : NULL, start,
@@ -182,6 +204,7 @@ static void remove_entry(void *self, struct cleave_update *update, struct cleave
 	guard(subset);
 	set_back(subset, member);
 	clv_subset_remove(subset, member);
+	await_visitors(subset, member);
 	unguard(subset);
 }
 
@@ -316,9 +339,11 @@ static int walk_subset(struct progress *walk, struct clv_groups *groups, struct 
 	walk->cursor.next = subset->cursors;
 	subset->cursors = &walk->cursor;
 	while (!stop && (member = step(walk, groups, subset))) {
+		walk->cursor.visited = member;
 		unguard(subset);
 		stop = visit(&member->entry, arg);
 		guard(subset);
+		walk->cursor.visited = NULL;
 	}
 	leave(subset, &walk->cursor);
 	unguard(subset);
@@ -358,7 +383,7 @@ const struct cleave_structure cleave_range_group_free = {
 	.summary = "range_group with a spin bit a subset, which no visitor is under",
 	.source = "made here, for the skew of the file reverse map",
 	.kind = CLEAVE_CONCURRENT,
-	.flags = CLEAVE_WALKS_UNLOCKED | CLEAVE_DEFERS,
+	.flags = CLEAVE_WALKS_UNLOCKED,
 	.keeps = CLEAVE_KEEPS_ALL & ~(CLEAVE_C3_COVERAGE | CLEAVE_C6_LONG_HOLDS),
 	.entry_size_bytes = sizeof(struct cleave_interval),
 	.entry_align_bytes = _Alignof(struct cleave_interval),
