@@ -335,6 +335,7 @@ static int walk_subset(struct progress *walk, struct clv_groups *groups, struct 
 		return 0;
 	walk->cursor.place = CLV_PLACE_FRONT;
 	walk->cursor.after = NULL;
+	walk->cursor.visited = NULL;
 	guard(subset);
 	walk->cursor.next = subset->cursors;
 	subset->cursors = &walk->cursor;
@@ -354,10 +355,15 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 		uint64_t last, cleave_visit_fn *visit, void *arg)
 {
 	struct clv_groups *groups = self;
-	struct progress walk = { .start = start, .last = last };
+	struct progress walk;
 	int stop = 0;
 
 	(void)thread;
+	walk.start = start;
+	walk.last = last;
+	/* As an index that never gave a number has it; the rest is set when a subset is entered. */
+	walk.given = 0;
+	walk.found.count = 0;
 	if (subset != CLEAVE_ALL_SUBSETS)
 		return walk_subset(&walk, groups, groups->subset[subset], visit, arg);
 	for (unsigned i = 0; i < groups->subsets && !stop; i++)
