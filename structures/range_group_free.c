@@ -11,20 +11,20 @@
  * the cursor on it, lets the guard go and visits. So the cursor stands on what is visited, and an
  * interval that is put behind it meanwhile is met: parents before children and sources before
  * copies (C1, C2) even if all that happens during the visit, which a walk that had gathered several
- * would miss. Who removes or changes an interval moves the cursors that stand on it to the one before
- * (set_back); the order of all others stays. So what is there, unchanged, from the beginning to the
- * end is visited once (C5).
+ * would miss. Who removes or changes an interval moves the cursors that stand on it to the one
+ * before (set_back); the order of all others stays. So what is there, unchanged, from the beginning
+ * to the end is visited once (C5).
  *
- * Who has unlinked an interval waits until no visitor is at it (await_visitors): new ones do not come
- * to it any more. So its owner may free it at once (C4, not deferred), and nothing is retired. Its
- * bounds may change under a visitor; they are read with a count of changes, in the tag's word above
- * the tag, which is odd while they are written: word[4] = count * 64 + place.
+ * Who has unlinked an interval waits until no visitor is at it (await_visitors): new ones do not
+ * come to it any more. So its owner may free it at once (C4, not deferred), and nothing is retired.
+ * Its bounds may change under a visitor; they are read with a count of changes, in the tag's word
+ * above the tag, which is odd while they are written: word[4] = count * 64 + place.
  *
  * Kept: all but C3, since a walk may come between two ops of a batch, and see one subset before and
  * another after it, and C6, since there is nothing to hold.
  *
- * Invariants, beside range_group's: a cursor stands on an interval of its place, or before the first;
- * counts of changes are even.
+ * Invariants, beside range_group's: a cursor stands on an interval of its place, or before the
+ * first; counts of changes are even.
  *
  * Progress: blocking, by the guard, which is held for an update or for one step of a walk, and of a
  * removal by the visitors of what it removes, of nothing else; they may sleep. Cost: range_group's
@@ -44,7 +44,7 @@ enum {
 struct clv_cursor {
 	struct clv_cursor *next;
 	unsigned place;
-	struct cleave_interval *after; /* NULL: before the first of the place */
+	struct cleave_interval *after;	       /* NULL: before the first of the place */
 	const struct cleave_interval *visited; /* NULL: no visitor is under way */
 };
 
@@ -77,8 +77,8 @@ static void unguard(struct clv_subset *subset)
 /* ---- bounds that change under a visitor ---- */
 
 /*
- * Acquire, of all: partners are clv_member_set_bounds and count_change. New bounds show a count that
- * is odd, or higher. It is odd for a few stores under a guard: this ends.
+ * Acquire, of all: partners are clv_member_set_bounds and count_change. New bounds show a count
+ * that is odd, or higher. It is odd for a few stores under a guard: this ends.
  */
 static void bounds(const struct cleave_entry *entry, uint64_t *start, uint64_t *last)
 {
@@ -263,8 +263,8 @@ static void next_place(struct progress *walk)
 }
 
 /* The next in the cursor's place, NULL: none. */
-static struct cleave_interval *next_in_place(const struct progress *walk,
-					     struct clv_groups *groups, struct clv_subset *subset)
+static struct cleave_interval *next_in_place(const struct progress *walk, struct clv_groups *groups,
+					     struct clv_subset *subset)
 {
 	unsigned place = walk->cursor.place;
 	struct cleave_interval *after = walk->cursor.after;

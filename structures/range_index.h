@@ -9,20 +9,20 @@
  *
  * Nothing is ever freed; a number is only used again. So that it is not used again under anybody:
  *  - A subset keeps members of a range only after it has joined it, and says so in `joined`, a set
- *    of its own that the others only read. It stays joined while it has members, and longer: a range
- *    that comes and goes is joined once.
+ *    of its own that the others only read. It stays joined while it has members, and longer: a
+ *    range that comes and goes is joined once.
  *  - Who takes numbers back announces them in `closing`, then looks at every subset's `joined`; who
  *    joins says so, then looks at `closing`. By the full fence between in both (clv_index_may_join,
  *    clv_index_reap) not both miss the other's word: either the number is not taken back, or the
  *    subset sees it and undoes its joining.
- *  - So the bounds of a range that a subset has joined are constant for who holds the subset's lock.
- *    What he reads of another may be being written, and is a hint until he has joined.
+ *  - So the bounds of a range that a subset has joined are constant for who holds the subset's
+ *    lock. What he reads of another may be being written, and is a hint until he has joined.
  *  - A miss that should have been a hit does no harm: the interval goes to a tree. So whoever would
  *    have to wait does not.
  *
- * Invariants (clv_index_validate): what is taken is in the bucket of its hash, and nothing else is in
- * buckets; no two have the same bounds; `closing` is empty and nobody is busy; only what is taken is
- * joined.
+ * Invariants (clv_index_validate): what is taken is in the bucket of its hash, and nothing else is
+ * in buckets; no two have the same bounds; `closing` is empty and nobody is busy; only what is
+ * taken is joined.
  *
  * Readers: any, without a lock. Relaxed but where said: what a member's walk needs of its range was
  * read by who put the member in, and the subset's lock orders those two. Writers: who has `busy`.
@@ -71,8 +71,8 @@ static inline uint32_t clv_index_bucket(uint32_t hash)
 /* Read without the lock, so that it is written atomically. */
 static inline struct clv_range clv_index_range(const struct clv_range_index *index, unsigned n)
 {
-	return (struct clv_range){ __atomic_load_n(&index->range[n].start, __ATOMIC_RELAXED),
-				   __atomic_load_n(&index->range[n].last, __ATOMIC_RELAXED) };
+	return (struct clv_range) { __atomic_load_n(&index->range[n].start, __ATOMIC_RELAXED),
+				    __atomic_load_n(&index->range[n].last, __ATOMIC_RELAXED) };
 }
 
 /* The range's number, or CLV_INDEX_NONE; a hint unless the caller's subset has joined it. */
@@ -93,8 +93,8 @@ static inline int clv_index_find(const struct clv_range_index *index, uint32_t h
 }
 
 /*
- * Do members of range b come behind those of range a, in every subset? By start; of equal starts the
- * longer first, since what is split off in front starts with its source and is shorter.
+ * Do members of range b come behind those of range a, in every subset? By start; of equal starts
+ * the longer first, since what is split off in front starts with its source and is shorter.
  */
 static inline bool clv_range_follows(struct clv_range b, struct clv_range a)
 {
@@ -109,8 +109,8 @@ struct clv_overlapping {
 };
 
 /*
- * Find them. Those that a subset has members of are right if its lock is held; of the others any may
- * be missing or be about to be another, and nothing comes of them.
+ * Find them. Those that a subset has members of are right if its lock is held; of the others any
+ * may be missing or be about to be another, and nothing comes of them.
  */
 static inline void clv_index_overlapping(const struct clv_range_index *index, uint64_t start,
 					 uint64_t last, struct clv_overlapping *found)
@@ -152,10 +152,11 @@ static inline void clv_index_store_and_fence(uint32_t *word, uint32_t value)
 }
 
 /*
- * May a subset whose `joined` says n already, by clv_index_store_and_fence, keep members of the range
- * there? If `closing` without n is from before a reaper's announcement, the fences make him see
- * `joined`, so that n stays as it is. If it is from after he ended, the bounds read behind it are no
- * older (acquire; partner is the release in clv_index_reap), and tell whether n is another's now.
+ * May a subset whose `joined` says n already, by clv_index_store_and_fence, keep members of the
+ * range there? If `closing` without n is from before a reaper's announcement, the fences make him
+ * see `joined`, so that n stays as it is. If it is from after he ended, the bounds read behind it
+ * are no older (acquire; partner is the release in clv_index_reap), and tell whether n is another's
+ * now.
  */
 static inline bool clv_index_may_join(const struct clv_range_index *index, unsigned n,
 				      uint64_t start, uint64_t last)
@@ -209,7 +210,8 @@ static inline bool clv_index_give(struct clv_range_index *index, uint32_t hash, 
 static inline void clv_index_take_back(struct clv_range_index *index, unsigned n)
 {
 	struct clv_range range = index->range[n];
-	uint32_t *bucket = &index->bucket[clv_index_bucket(clv_index_hash(range.start, range.last))];
+	uint32_t *bucket =
+		&index->bucket[clv_index_bucket(clv_index_hash(range.start, range.last))];
 	uint32_t left = 0;
 
 	for (uint32_t numbers = *bucket; numbers; numbers >>= 8) {

@@ -271,9 +271,10 @@ static inline unsigned clv_subset_place(struct clv_groups *groups, struct clv_su
 		return group;
 	if (at == CLV_PLACE_BACK || group == CLV_PLACE_FRONT)
 		return CLV_PLACE_BACK;
-	return clv_range_follows((struct clv_range){ start, last },
-				 (struct clv_range){ source->start, source->last }) ?
-		       group : CLV_PLACE_BACK;
+	return clv_range_follows((struct clv_range) { start, last },
+				 (struct clv_range) { source->start, source->last })
+		       ? group
+		       : CLV_PLACE_BACK;
 }
 
 /* ---- updates ---- */
@@ -327,11 +328,11 @@ static __attribute__((noinline)) void clv_subset_insert_slow(struct clv_groups *
 }
 
 static inline void clv_subset_insert(struct clv_groups *groups, struct clv_subset *subset,
-				     struct cleave_interval *member,
-				     struct cleave_interval *source, uint64_t start, uint64_t last)
+				     struct cleave_interval *member, struct cleave_interval *source,
+				     uint64_t start, uint64_t last)
 {
-	unsigned place = clv_subset_find(&groups->index, subset, clv_index_hash(start, last), start,
-					 last);
+	unsigned place =
+		clv_subset_find(&groups->index, subset, clv_index_hash(start, last), start, last);
 
 	clv_member_set_bounds(member, start, last);
 	if (__builtin_expect(source || place == CLV_PLACE_FRONT, 0)) {
@@ -435,8 +436,9 @@ static inline const char *clv_subset_validate_place(const struct clv_range_index
 
 		vacant = !tree->root;
 		reason = clv_rb_validate(tree, &clv_subset_layout);
-		wrong = reason ? 0 : clv_rb_walk(tree, &clv_subset_layout, 0, UINT64_MAX,
-						 clv_subset_misplaced, expected);
+		wrong = reason ? 0
+			       : clv_rb_walk(tree, &clv_subset_layout, 0, UINT64_MAX,
+					     clv_subset_misplaced, expected);
 	} else {
 		const struct clv_chain *chain = &subset->chain[place - 1];
 		struct clv_range range = index->range[place - 1];

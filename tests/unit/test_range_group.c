@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * range_group and range_group_free from inside: when groups come and go, where an interval goes, and
- * that validate finds each kind of damage. The vtable is called directly, without a map.
+ * range_group and range_group_free from inside: when groups come and go, where an interval goes,
+ * and that validate finds each kind of damage. The vtable is called directly, without a map.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -27,7 +27,8 @@ struct bench {
 static struct bench set_up(const struct cleave_structure *s)
 {
 	static const int node_of_subset[SUBSETS] = { -1, -1 };
-	const struct cleave_structure_config config = { .subsets = SUBSETS, .node = -1,
+	const struct cleave_structure_config config = { .subsets = SUBSETS,
+							.node = -1,
 							.node_of_subset = node_of_subset };
 	struct bench b = { .s = s };
 	void *self;
@@ -328,9 +329,13 @@ static void *work(void *arg)
 			cleave_synchronize(worker->map, thread);
 		} else {
 			const struct cleave_op op = {
-				entry->map_id ? CLEAVE_CHANGE :
-				source->map_id ? CLEAVE_INSERT_NEAR : CLEAVE_INSERT,
-				entry, source, start, last,
+				entry->map_id	 ? CLEAVE_CHANGE
+				: source->map_id ? CLEAVE_INSERT_NEAR
+						 : CLEAVE_INSERT,
+				entry,
+				source,
+				start,
+				last,
 			};
 
 			worker->wrong += cleave_apply(worker->map, thread, &op, 1) != 0;
