@@ -157,14 +157,28 @@ static bool is_visited(const struct clv_subset *subset, const struct cleave_inte
 	return false;
 }
 
-/* pre: the guard is held, and `member` out of its place. The guard is let go between two looks. */
+/*
+ * pre: the guard is held, and `member` out of its place. Between two looks the guard is let go until
+ * a visit has ended: a loop that took it again at once could keep the walk that it waits for from
+ * it. Acquire: partner is end_visit.
+ */
 static void await_visitors(struct clv_subset *subset, const struct cleave_interval *member)
 {
 	while (is_visited(subset, member)) {
+		uint32_t ended = subset->ended;
+
 		unguard(subset);
-		cleave_pause();
+		while (__atomic_load_n(&subset->ended, __ATOMIC_ACQUIRE) == ended)
+			cleave_pause();
 		guard(subset);
 	}
+}
+
+/* pre: the guard is held. Release: partner is await_visitors. */
+static void end_visit(struct clv_subset *subset, struct clv_cursor *cursor)
+{
+	cursor->visited = NULL;
+	__atomic_store_n(&subset->ended, subset->ended + 1, __ATOMIC_RELEASE);
 }
 
 static void leave(struct clv_subset *subset, struct clv_cursor *cursor)
@@ -344,7 +358,7 @@ static int walk_subset(struct progress *walk, struct clv_groups *groups, struct 
 		unguard(subset);
 		stop = visit(&member->entry, arg);
 		guard(subset);
-		walk->cursor.visited = NULL;
+		end_visit(subset, &walk->cursor);
 	}
 	leave(subset, &walk->cursor);
 	unguard(subset);
@@ -358,7 +372,6 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 	struct progress walk;
 	int stop = 0;
 
-	(void)thread;
 	walk.start = start;
 	walk.last = last;
 	/* As an index that never gave a number has it; the rest is set when a subset is entered. */
@@ -366,8 +379,13 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 	walk.found.count = 0;
 	if (subset != CLEAVE_ALL_SUBSETS)
 		return walk_subset(&walk, groups, groups->subset[subset], visit, arg);
-	for (unsigned i = 0; i < groups->subsets && !stop; i++)
-		stop = walk_subset(&walk, groups, groups->subset[i], visit, arg);
+	/* Each from another on: walks that all began at the first would queue at the same guards. */
+	subset = (unsigned)(cleave_random(thread) % groups->subsets);
+	for (unsigned i = 0; i < groups->subsets && !stop; i++) {
+		stop = walk_subset(&walk, groups, groups->subset[subset], visit, arg);
+		if (++subset == groups->subsets)
+			subset = 0;
+	}
 	return stop;
 }
 

@@ -35,7 +35,7 @@ enum {
 	CLV_PLACE_BACK = CLV_INDEX_RANGES + 1,
 	CLV_PLACES,
 
-	CLV_SUBSET_SEEN = 14,
+	CLV_SUBSET_SEEN = 13,
 	CLV_SUBSET_PATIENCE = 4,
 };
 
@@ -47,8 +47,8 @@ struct clv_subset {
 	_Alignas(64) struct clv_rb_tree front;
 	uint32_t occupied; /* set of places */
 	uint32_t joined;   /* set of the index's numbers */
-	uint32_t guard;	   /* range_group_free's, as the cursors */
-	uint32_t patience; /* how often a range must be seen before it gets a group */
+	uint32_t guard;	   /* range_group_free's, as the next two */
+	uint32_t ended;	   /* visits; wraps */
 	struct clv_cursor *cursors;
 	/* The first ones given, which are the likely ones, are on the line that all walks read. */
 	struct clv_chain chain[CLV_INDEX_RANGES];
@@ -57,6 +57,7 @@ struct clv_subset {
 	 * which others that hash here wear down.
 	 */
 	_Alignas(64) uint32_t seen[CLV_SUBSET_SEEN];
+	uint32_t patience; /* how often a range must be seen before it gets a group */
 	struct clv_rb_tree back;
 };
 
@@ -493,10 +494,10 @@ static const struct cleave_field clv_groups_fields[] = {
 static const struct cleave_field clv_subset_fields[] = {
 	{ offsetof(struct clv_subset, front), "front, occupied, joined" },
 	{ offsetof(struct clv_subset, guard), "guard" },
-	{ offsetof(struct clv_subset, patience), "patience, cursors" },
+	{ offsetof(struct clv_subset, ended), "ended, cursors" },
 	{ offsetof(struct clv_subset, chain), "chains 0, 1" },
 	{ offsetof(struct clv_subset, chain[2]), "chains" },
-	{ offsetof(struct clv_subset, seen), "seen, back" },
+	{ offsetof(struct clv_subset, seen), "seen, patience, back" },
 	{ 0, NULL },
 };
 
