@@ -4,8 +4,8 @@
 
 Say for each machine, at the most threads that were run on it, what each factor gives by itself
 against the baseline, from the ratios in the results: a design counts as one factor if it differs
-from the baseline in one of structure, partition, scheme with partition, or lock. Then the answer so
-far, for the simulated machine with most CPUs. Nothing is worked out again here."""
+from the baseline in one of structure, partition, partition with scheme and lock, or lock, with the
+scheme or without. Then the answer so far, for the simulated machine with most CPUs. Nothing is worked out again here."""
 import json
 import sys
 
@@ -15,7 +15,10 @@ def factor_of(point, base):
     differs = [part for part in ("structure", "partition", "scheme", "lock")
                if point[part] != base[part]]
     names = {("structure",): "structure", ("partition",): "split the structure",
-             ("partition", "scheme"): "split structure and lock", ("lock",): "lock"}
+             ("partition", "scheme"): "split structure and lock",
+             ("partition", "scheme", "lock"): "split structure and lock",
+             ("lock",): "lock", ("scheme", "lock"): "lock",
+             ("structure", "partition", "scheme"): "structure, and split both"}
     if point["structure"] == "null_sink" and point["lock"] == base["lock"]:
         return "bound: no structure at all"
     return names.get(tuple(differs))
@@ -91,8 +94,8 @@ def describe_base(base):
 
 
 def best(rows, factor):
-    found = [p for f, p in rows if f == factor and p.get("subsets", 1) > 1 or
-             f == factor == "structure"]
+    found = [p for f, p in rows if f == factor and
+             (p.get("subsets", 1) > 1 or factor in ("structure", "lock"))]
     return max(found, key=lambda p: p["ops_ratio"]["median"], default=None)
 
 
@@ -102,8 +105,10 @@ def answer(machine, points):
     for think, base, rows in factors(points):
         parts = []
         for factor, words in (("structure", "a better structure alone (%s) gives %s times"),
-                              ("split the structure", "splitting it alone (%s) %s"),
-                              ("split structure and lock", "splitting the lock too (%s) %s")):
+                              ("lock", "another lock alone (%s) %s"),
+                              ("split the structure", "splitting the structure alone (%s) %s"),
+                              ("split structure and lock", "splitting the lock too (%s) %s"),
+                              ("structure, and split both", "over a better structure (%s) %s")):
             point = best(rows, factor)
             if point:
                 parts.append(words % (point.get("name", point["design"]),
