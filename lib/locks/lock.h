@@ -35,6 +35,7 @@ enum clv_lock_flags {
 	CLV_LOCK_HOST_ONLY = 1 << 2, /* waits outside the shim */
 	CLV_LOCK_ONE_THREAD = 1 << 3, /* guards nothing: one thread at a time in the whole map */
 	CLV_LOCK_FIFO = 1 << 4,	     /* exclusive acquisitions are granted in order of arrival */
+	CLV_LOCK_OWNED = 1 << 5,     /* what a thread acquired exclusive it alone may release */
 };
 
 /* The design string's words for this lock, split at dots: arg[0] follows the name. */

@@ -193,7 +193,7 @@ const struct clv_lock_type clv_lock_mutex = {
 	.summary = "sleeping, exclusive only; spins shortly while the owner runs; "
 		   "unfair (barging), wakes one at a time",
 	.source = "after the shape of Linux kernel/locking/mutex.c",
-	.flags = CLV_LOCK_SLEEPS,
+	.flags = CLV_LOCK_SLEEPS | CLV_LOCK_OWNED,
 	.size_bytes = sizeof(struct mutex),
 	.acquire = acquire,
 	.release = release,

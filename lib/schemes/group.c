@@ -12,12 +12,14 @@
  * An updater joins an open group by one compare-and-swap. If there is none, or it is full (ADMITTED_MAX),
  * or a walk waits, it goes to the gate; whoever is first there acquires the map's lock, and opens a group
  * with itself in it; those behind find it open. The last to leave releases the map's lock, which is
- * not always who acquired it.
+ * not always who acquired it: locks that have an owner cannot be the first.
  *
  * Invariants: a group has members exactly while the map's lock is held exclusive for it; it is opened
  * under the gate by who has acquired the map's lock; nobody joins after it was empty. Two groups may
  * follow so closely that the next is waiting for the map's lock while the last leaves: so there are two
- * holds, used in turn.
+ * holds, used in turn. A lock is free before its release has returned, which may still need the hold
+ * (rwsem to wake, a cohort lock to give its domain's back): the group after the next waits for that.
+ * Nobody measures these holds, so that `timed` says that one is in use.
  *
  * Keeps all guarantees that the structure keeps: whoever walks has the map's lock, and so is without
  * updaters; updaters exclude each other by subset, as under `each`.
@@ -79,6 +81,12 @@ static void fini(struct cleave_map *map)
 static int init(struct cleave_map *map, const struct clv_lock_args *args,
 		struct cleave_error *error)
 {
+	const struct clv_lock_type *type = map->design.lock[0].type;
+	if (type->flags & CLV_LOCK_OWNED)
+		return clv_error(error, -ENOTSUP,
+				 "scheme group: who acquired lock %s has to release it: it cannot "
+				 "be the first",
+				 type->name);
 	int code = clv_scheme_init_state(map, sizeof(struct group_state), args, 1, error);
 	if (code)
 		return code;
@@ -122,6 +130,10 @@ static void open_locked(struct group_state *state, struct cleave_thread *thread)
 {
 	struct clv_hold *hold = &state->hold[!state->turn];
 
+	/* Acquire: partner is the release in leave. */
+	while (__atomic_load_n(&hold->timed, __ATOMIC_ACQUIRE))
+		clv_pause();
+	__atomic_store_n(&hold->timed, true, __ATOMIC_RELAXED);
 	hold->thread = thread;
 	state->map_lock.type->acquire(state->map_lock.at[0], hold);
 	/* The last group has left: turn is nobody's else. */
@@ -163,6 +175,8 @@ static void leave(struct group_state *state, struct cleave_thread *thread)
 	/* A lock may take this for the thread that is calling: it would not wake that. */
 	hold->thread = thread;
 	state->map_lock.type->release(state->map_lock.at[0], hold);
+	/* Release: partner is open_locked. */
+	__atomic_store_n(&hold->timed, false, __ATOMIC_RELEASE);
 }
 
 static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
