@@ -143,15 +143,15 @@ static struct node *find_near(struct node *self)
 static bool release_last(struct cna *lock, struct node *self)
 {
 	if (self->turn == HAS_LOCK) {
-		/* The count is the next holder's from here on. */
+		/* The count is the next holder's from here on; nobody is set aside, whose turns it counts. */
 		__atomic_store_n(&lock->local, 0, __ATOMIC_RELAXED);
 		return swap_tail(lock, self, NULL);
 	}
 	struct node *second = (struct node *)self->turn;
 
-	__atomic_store_n(&lock->local, 0, __ATOMIC_RELAXED);
 	if (!swap_tail(lock, self, second->second_last))
 		return false;
+	__atomic_store_n(&lock->local, 0, __ATOMIC_RELAXED);
 	hand_over(second, HAS_LOCK);
 	return true;
 }
