@@ -122,6 +122,9 @@ int clv_map_acquire(const struct clv_map_lock *lock, unsigned i, enum cleave_hol
 void clv_map_release(const struct clv_map_lock *lock, unsigned i, enum cleave_hold_mode mode,
 		     struct clv_hold *hold);
 
+/* pre: thread->times. A scheme's own wait, in which the thread acquired no lock by the above. */
+void clv_map_count_wait(struct cleave_thread *thread, uint64_t wait_ns);
+
 /* The way of every update, short: exclusive, and rarely timed. */
 static inline void clv_map_acquire_exclusive(const struct clv_map_lock *lock, unsigned i,
 					     struct cleave_thread *thread, struct clv_hold *hold)

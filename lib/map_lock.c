@@ -92,6 +92,12 @@ static void count_wait(struct cleave_thread *thread, uint64_t wait_ns)
 	thread->timed_since_ns += wait_ns;
 }
 
+void clv_map_count_wait(struct cleave_thread *thread, uint64_t wait_ns)
+{
+	count_wait(thread, wait_ns);
+	thread->times->acquired++;
+}
+
 int clv_map_acquire(const struct clv_map_lock *lock, unsigned i, enum cleave_hold_mode mode,
 		    unsigned flags, struct cleave_thread *thread, struct clv_hold *hold)
 {

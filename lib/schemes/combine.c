@@ -26,7 +26,7 @@
  * Fairness: within a node in the order of its CPUs, between nodes the lock's. Cost: the batch's lines
  * go to the combiner and back: the slot's, the batch's and the ops', beside the structure's. It asks
  * for those of many batches before it needs the first, so that they come together.
- * Memory: two lines a CPU.
+ * Memory: a line and 4 bytes a CPU, a line a node.
  *
  * Source: Hendler, Incze, Shavit and Tzafrir, "Flat Combining and the Synchronization-Parallelism
  * Tradeoff", SPAA 2010; by node as H-Synch of Fatourou and Kallimanis, "Revisiting the Combining
@@ -213,6 +213,19 @@ static void wait(struct cleave_map *map, struct cleave_thread *thread, const str
 	clv_mark(CLV_MARK_FAILED, node);
 }
 
+/* Who applied nothing waited all the time; a combiner's wait and hold are its lock's. */
+static void wait_timed(struct cleave_map *map, struct cleave_thread *thread,
+		       const struct slot *slot, struct node *node)
+{
+	const struct cleave_times before = *thread->times, *now = thread->times;
+	uint64_t asked_ns = clv_now_ns();
+
+	wait(map, thread, slot, node);
+	uint64_t ns = clv_now_ns() - asked_ns;
+	if (now->acquired == before.acquired)
+		clv_map_count_wait(thread, ns);
+}
+
 static void commit_alone(struct cleave_map *map, struct cleave_thread *thread,
 			 struct cleave_batch *batch)
 {
@@ -238,7 +251,10 @@ static void commit(struct cleave_map *map, struct cleave_thread *thread, struct 
 	__atomic_store_n(&slot->done, 0, __ATOMIC_RELAXED);
 	/* Release: partner is the load in serve_all. */
 	__atomic_store_n(&slot->batch, batch, __ATOMIC_RELEASE);
-	wait(map, thread, slot, node);
+	if (__builtin_expect(thread->times != NULL, 0))
+		wait_timed(map, thread, slot, node);
+	else
+		wait(map, thread, slot, node);
 	__atomic_store_n(&slot->claimed, 0, __ATOMIC_RELEASE);
 }
 

@@ -147,6 +147,7 @@ static void enter(struct group_state *state, struct cleave_thread *thread)
 	if (join(state))
 		return;
 	struct clv_hold gate = { .thread = thread };
+	uint64_t asked_ns = thread->times ? clv_now_ns() : 0;
 
 	/* To a simulated machine, a wait; the map's lock has no one CPU that holds it. */
 	clv_mark(CLV_MARK_ASK, state);
@@ -155,6 +156,8 @@ static void enter(struct group_state *state, struct cleave_thread *thread)
 		open_locked(state, thread);
 	clv_lock_mutex.release(state->gate, &gate);
 	clv_mark(CLV_MARK_FAILED, state);
+	if (thread->times)
+		clv_map_count_wait(thread, clv_now_ns() - asked_ns);
 }
 
 static void leave(struct group_state *state, struct cleave_thread *thread)

@@ -6,6 +6,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
@@ -98,6 +99,68 @@ Test(map, timing_that_begins_inside_a_hold)
 	cr_expect_geq(times.hold_ns, NAP_NS);
 	cleave_close(a);
 	cleave_close(b);
+}
+
+struct updater {
+	struct cleave_map *map;
+	struct cleave_thread *thread;
+	struct cleave_times times;
+	_Alignas(64) struct cleave_interval interval;
+	pthread_t id;
+	uint32_t begun;
+};
+
+static void *update_timed(void *arg)
+{
+	struct updater *updater = arg;
+	cleave_thread_time(updater->thread, &updater->times);
+	__atomic_store_n(&updater->begun, 1, __ATOMIC_RELEASE);
+	cleave_insert(updater->map, updater->thread, &updater->interval.entry, 1, 2);
+	cleave_thread_time(updater->thread, NULL);
+	return NULL;
+}
+
+/* Whatever it is that an update waits for, it is counted. */
+static void expect_waits_are_counted(const char *design)
+{
+	static struct updater updater[2];
+	struct cleave_map *map = open_map(env, design);
+	struct cleave_hold *taken = hold(map, CLEAVE_SHARED);
+
+	for (int i = 0; i < 2; i++) {
+		updater[i] = (struct updater){ .map = map };
+		cr_assert_eq(cleave_thread_begin(&updater[i].thread, env, i), 0);
+		cr_assert_eq(pthread_create(&updater[i].id, NULL, update_timed, &updater[i]), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		while (!__atomic_load_n(&updater[i].begun, __ATOMIC_ACQUIRE))
+			nap();
+	}
+	/* Who waits for the map's lock sleeps at last. */
+	while (clv_is_running(updater[0].thread) && clv_is_running(updater[1].thread))
+		nap();
+	nap();
+	cleave_hold_end(taken);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(updater[i].id, NULL);
+		cr_expect_geq(updater[i].times.acquired, 1, "%s", design);
+	}
+	cr_expect(updater[0].times.wait_ns >= NAP_NS || updater[1].times.wait_ns >= NAP_NS, "%s",
+		  design);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(cleave_remove(map, thread, &updater[i].interval.entry), 0);
+		cleave_thread_end(updater[i].thread);
+	}
+	cleave_close(map);
+}
+
+Test(map, timing_of_what_a_scheme_waits_for, .timeout = 60)
+{
+	expect_waits_are_counted("rb_interval/one:rwsem");
+	expect_waits_are_counted("rb_interval@cpu2/each:rwsem");
+	expect_waits_are_counted("rb_interval@cpu2/outer:rwsem");
+	expect_waits_are_counted("rb_interval@cpu2/group:rwsem+mutex");
+	expect_waits_are_counted("rb_interval@cpu2/combine:rwsem");
 }
 
 Test(map, a_prepared_batch_is_committed_under_a_hold)
