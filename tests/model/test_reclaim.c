@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "lib/env.h"
 #include "lib/reclaim.h"
 #include "list_unlocked.h"
 #include "suite.h"
@@ -193,6 +194,46 @@ Test(reclaim, calls_wait_for_readers)
 		cr_expect_eq(items[i].calls, 1, "item %u was called %u times", i, items[i].calls);
 		cr_expect_not(items[i].early);
 	}
+	cleave_thread_end(reader);
+	cleave_close(map);
+}
+
+static unsigned defer(struct cleave_map *map, struct cleave_thread *thread, struct item *items,
+		      unsigned count)
+{
+	unsigned called = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		cleave_defer(map, thread, &items[i].deferred, call);
+	for (unsigned i = 0; i < count; i++)
+		called += items[i].calls;
+	return called;
+}
+
+/* Who finds somebody scanning goes by what was found before: that and no more. */
+Test(reclaim, calls_go_by_what_another_found)
+{
+	enum { TRY = 64 };
+	static struct item of_one[TRY], of_other[2][TRY], more[TRY];
+	struct cleave_map *map = open_map("list_unlocked/one:rwsem");
+	struct cleave_thread *reader = begin(), *one = begin(), *other = begin();
+
+	clv_epoch_enter(reader);
+	cr_expect_eq(defer(map, one, of_one, TRY - 1), 0, "none is tried");
+	cr_expect_eq(defer(map, other, of_other[0], TRY), 0, "a reader is inside");
+	cr_expect_eq(suite.env->safe, reader->epoch.active);
+	suite.env->scanning = 1;
+	cr_expect_eq(defer(map, one, of_one + TRY - 1, 1) + of_one[0].calls, 0,
+		     "the reader entered at the epoch that these were removed at");
+	suite.env->scanning = 0;
+	clv_epoch_exit(reader);
+	cr_expect_eq(defer(map, other, of_other[1], TRY), TRY);
+	suite.env->scanning = 1;
+	defer(map, one, more, TRY);
+	cr_expect_eq(of_one[0].calls, 1, "the other has seen that the reader left");
+	suite.env->scanning = 0;
+	cleave_thread_end(one);
+	cleave_thread_end(other);
 	cleave_thread_end(reader);
 	cleave_close(map);
 }
