@@ -213,6 +213,15 @@ static bool is_visible(const struct bravo *lock, const uintptr_t *word)
 	return __atomic_load_n(word, __ATOMIC_SEQ_CST) == (uintptr_t)lock;
 }
 
+/* So that revocations that take as long as this one since began_ns are a tenth of the time. */
+static void keep_quiet(struct bravo *lock, uint64_t began_ns)
+{
+	uint64_t ended_ns = clv_now_ns();
+
+	__atomic_store_n(&lock->quiet_until_ns, ended_ns + QUIET * (ended_ns - began_ns),
+			 __ATOMIC_RELAXED);
+}
+
 static void revoke(struct bravo *lock, struct cleave_thread *self)
 {
 	uint64_t began_ns = clv_now_ns();
@@ -226,9 +235,7 @@ static void revoke(struct bravo *lock, struct cleave_thread *self)
 				clv_park(self, NAP_NS);
 		}
 	}
-	uint64_t ended_ns = clv_now_ns();
-	__atomic_store_n(&lock->quiet_until_ns, ended_ns + QUIET * (ended_ns - began_ns),
-			 __ATOMIC_RELAXED);
+	keep_quiet(lock, began_ns);
 }
 
 static void acquire(void *at, struct clv_hold *hold)
@@ -256,6 +263,7 @@ static bool try_acquire(void *at, struct clv_hold *hold)
 		return false;
 	if (!__atomic_load_n(&lock->bias, __ATOMIC_RELAXED))
 		return true;
+	uint64_t began_ns = clv_now_ns();
 	__atomic_store_n(&lock->bias, 0, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < WORDS; i++) {
 		if (is_visible(lock, &lock->table[i])) {
@@ -265,6 +273,7 @@ static bool try_acquire(void *at, struct clv_hold *hold)
 			return false;
 		}
 	}
+	keep_quiet(lock, began_ns);
 	return true;
 }
 

@@ -26,7 +26,7 @@
  *
  * Fairness: a group is closed for a waiting walk, and after ADMITTED_MAX updates; then it is the map's
  * lock's. Cost: two atomics on one line that all updaters write, which is what limits it.
- * Memory: 4 lines and the locks.
+ * Memory: 6 lines, with the gate's, and the locks.
  *
  * Deadlock: gate, map's lock, subsets ascending. A member waits for subsets' locks only, whose holders
  * are members.

@@ -285,6 +285,31 @@ Test(locks, shared_goes_with_shared_alone)
 	}
 }
 
+/* A writer that looked at the whole table earns a rest from it, also if it only tried. */
+Test(locks, of_bravo_stay_unbiased_after_a_revocation)
+{
+	const struct clv_lock_type *type = find("bravo");
+	struct clv_hold hold = { .thread = self };
+	const uint32_t *bias = make_lock(type);
+	void *lock = (void *)(uintptr_t)bias;
+	unsigned again = 0;
+
+	/* A rest of 9 times the table's look must not be over by the next line: not every time. */
+	for (unsigned i = 0; i < 100; i++) {
+		while (!*bias) {
+			type->acquire_shared(lock, &hold);
+			type->release_shared(lock, &hold);
+		}
+		cr_assert(type->try_acquire(lock, &hold));
+		type->release(lock, &hold);
+		type->acquire_shared(lock, &hold);
+		again += *bias;
+		type->release_shared(lock, &hold);
+	}
+	cr_assert_lt(again, 50, "%u of 100", again);
+	free_lock(type, lock);
+}
+
 /* The state of a hold is the hold's: many locks of every kind at once, let go in any order. */
 Test(locks, one_thread_holds_many)
 {
