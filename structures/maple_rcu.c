@@ -348,7 +348,7 @@ static int visit_leaf(struct walk *walk, const struct clv_maple_node *leaf)
 {
 	/* Acquire, here and below: partner is the release in clv_maple_publish_order. */
 	uint64_t seen, order = __atomic_load_n(&leaf->order, __ATOMIC_ACQUIRE);
-	unsigned passed = 0; /* slots, one bit each */
+	unsigned passed = 0; /* slots of entries visited, one bit each */
 
 	/* Each turn starts with an order that differs from the last one's. */
 	do {
@@ -367,13 +367,14 @@ static int visit_leaf(struct walk *walk, const struct clv_maple_node *leaf)
 			/* Acquire: partner is the release in remove_entry. */
 			uint64_t start = __atomic_load_n(&leaf->start[slot], __ATOMIC_ACQUIRE);
 
-			/* Relaxed: before or after a change (d). */
+			/*
+			 * Relaxed: before or after a change (d). Not passed: nobody has looked at
+			 * the order since the last visit, and a child may be in front of it.
+			 */
 			if ((start > walk->last) |
 			    (__atomic_load_n(&leaf->of[slot].last, __ATOMIC_RELAXED) <
-			     walk->start)) {
-				passed |= 1u << slot;
+			     walk->start))
 				continue;
-			}
 
 			struct cleave_interval *interval = leaf->of[slot].item;
 			/* Acquire: partner is the release in set_turn. */
@@ -462,8 +463,14 @@ static int walk_behind(struct walk *walk, const struct clv_maple_tree *tree)
 		return 0;
 	/* The level of a node never changes. */
 	level = clv_maple_level(__atomic_load_n(&node->order, __ATOMIC_RELAXED));
-	if (!level)
-		return visit_leaf(walk, node);
+	if (!level) {
+		int code = visit_leaf(walk, node);
+
+		/* A full leaf stays as it is, beside a new one, if a root grows above both. */
+		if (!code && __atomic_load_n(&tree->root, __ATOMIC_ACQUIRE) != node)
+			code = AGAIN;
+		return code;
+	}
 	*at = step_into(walk, node);
 	/* Holds: `at` is on `level`, and what is in front of the steps of the way was visited. */
 	for (;;) {

@@ -355,3 +355,59 @@ Test(maple, validate_finds_a_wrong_turn)
 	assert_sound(&b);
 	tear_down(&b);
 }
+
+/* A walk, whose visitor forks the first that it comes to, as another thread may meanwhile. */
+struct forking {
+	struct bench *bench;
+	size_t child;
+	uint64_t start, last;
+	unsigned visits;
+	bool forked, child_visited;
+};
+
+static int visit_and_fork(struct cleave_entry *entry, void *arg)
+{
+	struct forking *forking = arg;
+
+	forking->visits++;
+	if (entry == &forking->bench->entries[forking->child].entry)
+		forking->child_visited = true;
+	if (!forking->forked) {
+		forking->forked = true;
+		update(forking->bench, CLEAVE_INSERT, forking->child, forking->start,
+		       forking->last);
+	}
+	return 0;
+}
+
+/* Behind the parent and in front of the child's place no entry is met that was looked at before. */
+Test(maple, walk_meets_a_child_in_front_of_who_does_not_overlap)
+{
+	struct bench b = set_up(&cleave_maple_rcu);
+	struct forking forking = { .bench = &b, .child = 2, .start = 0, .last = 10 };
+
+	update(&b, CLEAVE_INSERT, 0, 0, 10);
+	update(&b, CLEAVE_INSERT, 1, 5, 5);
+	cr_assert_eq(b.s->walk(b.self, b.thread, 0, 8, 8, visit_and_fork, &forking), 0);
+	cr_assert(forking.child_visited);
+	cr_assert_eq(forking.visits, 2);
+	tear_down(&b);
+}
+
+/* The child, behind a full leaf of its equals, gets one of its own, which that leaf tells nothing of. */
+Test(maple, walk_meets_a_child_for_which_the_root_grew)
+{
+	for (size_t before = 1; before < 200; before++) {
+		struct bench b = set_up(&cleave_maple_rcu);
+		struct forking forking = {
+			.bench = &b, .child = before, .start = 7, .last = 9
+		};
+
+		for (size_t n = 0; n < before; n++)
+			update(&b, CLEAVE_INSERT, n, 7, 9);
+		cr_assert_eq(b.s->walk(b.self, b.thread, 0, 8, 8, visit_and_fork, &forking), 0);
+		cr_assert(forking.child_visited, "behind %zu", before);
+		cr_assert_eq(forking.visits, before + 1);
+		tear_down(&b);
+	}
+}
