@@ -240,6 +240,13 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 
 /* ---- walk ---- */
 
+/* Acquire: partner is clv_index_give. Any number may be the first: `given` wraps. */
+static void look(struct progress *walk, const struct clv_range_index *index)
+{
+	walk->given = __atomic_load_n(&index->given, __ATOMIC_ACQUIRE);
+	clv_index_overlapping(index, walk->start, walk->last, &walk->found);
+}
+
 /*
  * Make `found` anew if the index has given numbers since. Acquire: partner is clv_index_give; who
  * has met a member of a range sees its number, since its subset's guard, or `occupied`, was read
@@ -247,12 +254,8 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
  */
 static void look_again(struct progress *walk, const struct clv_range_index *index)
 {
-	uint32_t given = __atomic_load_n(&index->given, __ATOMIC_ACQUIRE);
-
-	if (given == walk->given)
-		return;
-	walk->given = given;
-	clv_index_overlapping(index, walk->start, walk->last, &walk->found);
+	if (__atomic_load_n(&index->given, __ATOMIC_ACQUIRE) != walk->given)
+		look(walk, index);
 }
 
 /*
@@ -323,20 +326,22 @@ static struct cleave_interval *step(struct progress *walk, struct clv_groups *gr
 }
 
 /*
- * Is there nobody in the subset that could overlap? `occupied` is read before the numbers (acquire;
- * partner is clv_subset_set_occupied): if it shows a place, that place's number is seen. If it does
- * not show the copy of a source, the source was there, and shown.
+ * Is there nobody in the subset that could overlap? `occupied` (acquire; partner is
+ * clv_subset_set_occupied) is read between two looks at `given`: if no number was given meanwhile,
+ * the places that it shows were of the ranges in `found`. One that was taken back and given again
+ * would hide a source from us whose copy, come since, `occupied` does not show. So if it does not
+ * show the copy, the source was there, and shown.
  */
 static bool pass_by(struct progress *walk, const struct clv_range_index *index,
 		    const struct clv_subset *subset)
 {
-	uint32_t occupied = __atomic_load_n(&subset->occupied, __ATOMIC_ACQUIRE);
 	uint32_t places = 1u << CLV_PLACE_FRONT | 1u << CLV_PLACE_BACK;
 
 	look_again(walk, index);
 	for (unsigned i = 0; i < walk->found.count; i++)
 		places |= 2u << walk->found.number[i];
-	return !(occupied & places);
+	return !(__atomic_load_n(&subset->occupied, __ATOMIC_ACQUIRE) & places) &&
+	       __atomic_load_n(&index->given, __ATOMIC_ACQUIRE) == walk->given;
 }
 
 static int walk_subset(struct progress *walk, struct clv_groups *groups, struct clv_subset *subset,
@@ -374,9 +379,8 @@ static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint6
 
 	walk.start = start;
 	walk.last = last;
-	/* As an index that never gave a number has it; the rest is set when a subset is entered. */
-	walk.given = 0;
-	walk.found.count = 0;
+	/* The rest is set when a subset is entered. */
+	look(&walk, &groups->index);
 	if (subset != CLEAVE_ALL_SUBSETS)
 		return walk_subset(&walk, groups, groups->subset[subset], visit, arg);
 	/* Each from another on: walks that all began at the first would queue at the same guards. */

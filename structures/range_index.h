@@ -117,10 +117,16 @@ static inline void clv_index_overlapping(const struct clv_range_index *index, ui
 {
 	unsigned count = 0;
 
-	for (uint32_t taken = __atomic_load_n(&index->taken, __ATOMIC_RELAXED); taken;
+	/* Acquire, here and below: who sees a number taken back, or used again, sees that it had
+	 * been left (pass_by in range_group_free.c). Partners: clv_index_take_back, clv_index_give.
+	 */
+	for (uint32_t taken = __atomic_load_n(&index->taken, __ATOMIC_ACQUIRE); taken;
 	     taken &= taken - 1) {
 		unsigned n = (unsigned)__builtin_ctz(taken);
-		struct clv_range range = clv_index_range(index, n);
+		struct clv_range range = {
+			__atomic_load_n(&index->range[n].start, __ATOMIC_ACQUIRE),
+			__atomic_load_n(&index->range[n].last, __ATOMIC_ACQUIRE),
+		};
 		unsigned at = count;
 
 		if (range.start > last || range.last < start)
@@ -197,11 +203,12 @@ static inline bool clv_index_give(struct clv_range_index *index, uint32_t hash, 
 		return true;
 	if (n >= CLV_INDEX_RANGES || *bucket >> 24)
 		return false;
-	__atomic_store_n(&index->range[n].start, start, __ATOMIC_RELAXED);
-	__atomic_store_n(&index->range[n].last, last, __ATOMIC_RELAXED);
+	/* Release: partner is clv_index_overlapping. */
+	__atomic_store_n(&index->range[n].start, start, __ATOMIC_RELEASE);
+	__atomic_store_n(&index->range[n].last, last, __ATOMIC_RELEASE);
 	/* Release: partner is clv_index_may_join. */
 	__atomic_store_n(&index->taken, taken | 1u << n, __ATOMIC_RELEASE);
-	/* Release: partner is look_again in range_group_free.c. */
+	/* Release: partners are look and pass_by in range_group_free.c. */
 	__atomic_store_n(&index->given, index->given + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(bucket, *bucket << 8 | (n + 1), __ATOMIC_RELAXED);
 	return true;
@@ -219,7 +226,8 @@ static inline void clv_index_take_back(struct clv_range_index *index, unsigned n
 			left = left << 8 | (numbers & 255);
 	}
 	__atomic_store_n(bucket, left, __ATOMIC_RELAXED);
-	__atomic_store_n(&index->taken, index->taken & ~(1u << n), __ATOMIC_RELAXED);
+	/* Release: partner is clv_index_overlapping. */
+	__atomic_store_n(&index->taken, index->taken & ~(1u << n), __ATOMIC_RELEASE);
 }
 
 /*

@@ -181,12 +181,15 @@ static inline unsigned clv_subset_join(const struct clv_range_index *index,
 	return CLV_PLACE_FRONT;
 }
 
-/* Partner: clv_subset_join, by its fence. */
+/*
+ * Partner: clv_subset_join, by its fence. Acquire: and the release in clv_groups_number; who had
+ * been in the group is gone for whoever sees the number given again.
+ */
 static inline uint32_t clv_subset_joined(const void *arg, unsigned subset)
 {
 	const struct clv_groups *groups = arg;
 
-	return __atomic_load_n(&groups->subset[subset]->joined, __ATOMIC_RELAXED);
+	return __atomic_load_n(&groups->subset[subset]->joined, __ATOMIC_ACQUIRE);
 }
 
 /* A number for the range, if somebody else is not busy with numbers. Returns: it has one. */
@@ -200,7 +203,8 @@ static inline bool clv_groups_number(struct clv_groups *groups, struct clv_subse
 		return false;
 	given = clv_index_give(&groups->index, hash, start, last);
 	if (!given) {
-		__atomic_store_n(&subset->joined, subset->joined & used, __ATOMIC_RELAXED);
+		/* Release: partner is clv_subset_joined. */
+		__atomic_store_n(&subset->joined, subset->joined & used, __ATOMIC_RELEASE);
 		clv_index_reap(&groups->index, groups->subsets, clv_subset_joined, groups);
 		given = clv_index_give(&groups->index, hash, start, last);
 		/* Each time it is called for in vain, half as often. */

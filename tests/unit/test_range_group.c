@@ -148,6 +148,32 @@ Test(range_group, a_number_is_used_again_when_no_subset_has_joined_it)
 	}
 }
 
+static int count(struct cleave_entry *entry, void *arg)
+{
+	unsigned *visits = arg;
+
+	(void)entry;
+	++*visits;
+	return 0;
+}
+
+/* How many numbers were given may be any number, the one at which it began again. */
+Test(range_group, a_walk_finds_groups_however_many_numbers_were_given)
+{
+	for (unsigned f = 0; f < FORMS; f++) {
+		struct bench b = set_up(forms[f]);
+		unsigned visits = 0;
+
+		b.groups->index.given = UINT32_MAX;
+		make_group(&b, 0, 3, 9);
+		cr_assert_eq(b.groups->index.given, 0);
+		insert(&b, 0, NULL, 3, 9);
+		cr_assert_eq(b.s->walk(b.groups, NULL, 0, 5, 5, count, &visits), 0);
+		cr_assert_eq(visits, 1);
+		tear_down(&b);
+	}
+}
+
 Test(range_group, with_all_numbers_in_use_the_rest_goes_to_the_tree)
 {
 	for (unsigned f = 0; f < FORMS; f++) {
