@@ -75,7 +75,8 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 	struct clv_groups *groups = self;
 
 	(void)update;
-	clv_subset_change(groups, groups->subset[entry->subset], clv_member_of(entry), start, last);
+	clv_subset_change(groups, groups->subset[entry->subset], clv_member_of(entry), start, last,
+			  NULL);
 }
 
 static int walk(void *self, struct cleave_thread *thread, unsigned subset, uint64_t start,

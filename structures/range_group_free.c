@@ -11,7 +11,7 @@
  * the cursor on it, lets the guard go and visits. So the cursor stands on what is visited, and an
  * interval that is put behind it meanwhile is met: parents before children and sources before
  * copies (C1, C2) even if all that happens during the visit, which a walk that had gathered several
- * would miss. Who removes or changes an interval moves the cursors that stand on it to the one
+ * would miss. Who removes or moves an interval moves the cursors that stand on it to the one
  * before (set_back); the order of all others stays. So what is there, unchanged, from the beginning
  * to the end is visited once (C5).
  *
@@ -231,9 +231,9 @@ static void change(void *self, struct cleave_update *update, struct cleave_entry
 
 	(void)update;
 	guard(subset);
-	set_back(subset, member);
 	count_change(member);
-	clv_subset_change(groups, subset, member, start, last);
+	/* Where it stays in its place, cursors stay on it: they need not come to it again. */
+	clv_subset_change(groups, subset, member, start, last, set_back);
 	count_change(member);
 	unguard(subset);
 }

@@ -369,9 +369,14 @@ static inline void clv_subset_remove(struct clv_subset *subset, struct cleave_in
 		clv_subset_vacate(subset, place);
 }
 
-/* A new place, as that of an insert without a source; `occupied` is never 0 meanwhile (C8). */
+/*
+ * A new place, as that of an insert without a source; `occupied` is never 0 meanwhile (C8). `leaves`
+ * (or NULL) is told before `member` leaves the old one, if it does.
+ */
 static inline void clv_subset_change(struct clv_groups *groups, struct clv_subset *subset,
-				     struct cleave_interval *member, uint64_t start, uint64_t last)
+				     struct cleave_interval *member, uint64_t start, uint64_t last,
+				     void (*leaves)(struct clv_subset *subset,
+						    struct cleave_interval *member))
 {
 	unsigned from = clv_place_of(member);
 	unsigned to = clv_subset_place(groups, subset, NULL, start, last);
@@ -386,6 +391,8 @@ static inline void clv_subset_change(struct clv_groups *groups, struct clv_subse
 					   last);
 		return;
 	}
+	if (leaves)
+		leaves(subset, member);
 	clv_subset_occupy(subset, to);
 	vacant = clv_subset_take(subset, from, member);
 	clv_member_set_bounds(member, start, last);

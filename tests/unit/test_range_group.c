@@ -157,6 +157,36 @@ static int count(struct cleave_entry *entry, void *arg)
 	return 0;
 }
 
+/* A visit during which the interval is changed, but keeps its place, as an owner may. */
+struct changing {
+	struct bench *bench;
+	unsigned visits;
+};
+
+static int visit_and_change(struct cleave_entry *entry, void *arg)
+{
+	struct changing *changing = arg;
+	struct bench *b = changing->bench;
+
+	if (entry == &b->member[1].entry)
+		b->s->change(b->groups, &b->update, entry, 5, 100 + changing->visits);
+	return ++changing->visits > 10;
+}
+
+Test(range_group, a_walk_does_not_come_again_to_what_is_changed_in_place)
+{
+	struct bench b = set_up(&cleave_range_group_free);
+	struct changing changing = { .bench = &b };
+
+	insert(&b, 0, NULL, 3, 9);
+	insert(&b, 1, NULL, 5, 9);
+	insert(&b, 2, NULL, 7, 9);
+	cr_assert_eq(b.s->walk(b.groups, NULL, 0, 8, 8, visit_and_change, &changing), 0);
+	cr_assert_eq(changing.visits, 3);
+	assert_sound(&b);
+	tear_down(&b);
+}
+
 /* How many numbers were given may be any number, the one at which it began again. */
 Test(range_group, a_walk_finds_groups_however_many_numbers_were_given)
 {
