@@ -269,7 +269,19 @@ static inline size_t clv_maple_memory(const void *self)
 {
 	const struct clv_maple_tree *tree = self;
 
-	return clv_maple_bytes(tree) + tree->nodes * sizeof(struct clv_maple_node);
+	size_t nodes = tree->nodes + tree->spares;
+
+	for (unsigned i = 0; i < tree->reserves; i++)
+		nodes += tree->reserve[i].count;
+	if (tree->depot) {
+		/* Acquire: partner is the release in clv_maple_depot_return. */
+		const struct clv_maple_node *node =
+			__atomic_load_n(&tree->depot->first, __ATOMIC_ACQUIRE);
+
+		for (; node; node = (const struct clv_maple_node *)node->up)
+			nodes++;
+	}
+	return clv_maple_bytes(tree) + nodes * sizeof(struct clv_maple_node);
 }
 
 static inline int clv_maple_create(void **self, const struct cleave_structure_config *config)

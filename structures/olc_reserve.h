@@ -179,9 +179,10 @@ static inline void install_racks(struct store *store, struct reserve *reserve)
 	struct rack *none = NULL;
 
 	/* Release: partner is the acquire in find_rack. */
-	if (__atomic_compare_exchange_n(&store->racks, &none, reserve->racks, false,
-					__ATOMIC_RELEASE, __ATOMIC_RELAXED))
-		reserve->racks = NULL;
+	if (!__atomic_compare_exchange_n(&store->racks, &none, reserve->racks, false,
+					 __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		cleave_free(reserve->racks, RACKS * sizeof(struct rack));
+	reserve->racks = NULL;
 }
 
 /*
@@ -243,9 +244,23 @@ static inline struct reserve *get_reserve(struct store *store, const struct clea
 	return NULL;
 }
 
+static inline size_t reserve_memory(const struct reserve *reserve)
+{
+	if (!reserve)
+		return 0;
+	return sizeof(*reserve) + reserve->leaf_count * sizeof(struct leaf) +
+	       reserve->inner_count * sizeof(struct inner);
+}
+
 static inline size_t store_memory(const struct store *store)
 {
-	return store->racks ? RACKS * sizeof(struct rack) : 0;
+	size_t bytes = reserve_memory(store->first.reserve);
+
+	if (!store->racks)
+		return bytes;
+	for (unsigned i = 0; i < RACKS; i++)
+		bytes += reserve_memory(store->racks[i].reserve);
+	return bytes + RACKS * sizeof(struct rack);
 }
 
 static inline void close_store(struct store *store)
@@ -253,7 +268,7 @@ static inline void close_store(struct store *store)
 	free_reserve(store->first.reserve);
 	for (uint32_t i = 0; store->racks && i < RACKS; i++)
 		free_reserve(store->racks[i].reserve);
-	cleave_free(store->racks, store_memory(store));
+	cleave_free(store->racks, store->racks ? RACKS * sizeof(struct rack) : 0);
 }
 
 #endif
