@@ -75,7 +75,7 @@
 enum {
 	NODES_PER_INSERT = 5,
 	NODES_PER_REMOVE = 6,
-	NODES_KEPT = 128, /* in a reserve */
+	NODES_KEPT = 256, /* in a reserve: about what comes back at a time */
 	LEAF_LOW = 3,	  /* with so few it looks for another */
 	LEAF_JOIN = 7,	/* with which it comes to no more than this, so that fresh slots are left */
 	TURN_FIRST = 1, /* of an entry behind no equal */

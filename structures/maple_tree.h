@@ -201,7 +201,8 @@ static inline void clv_maple_settle(struct clv_maple_reserve *reserve, unsigned 
 		cleave_free(reserve, sizeof(*reserve));
 		return;
 	}
-	if (!reserve->applied || keep < reserve->count_before)
+	/* All of the depot may have come to this one: after a long walk, any number of nodes. */
+	if (!reserve->applied)
 		keep = reserve->count_before;
 	clv_maple_trim(reserve, keep);
 	/* Release: partner is the acquire in clv_maple_take_reserve. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/reclaim.h"
 #include "structures/maple_tree.h"
 
 extern const struct cleave_structure cleave_maple_range;
@@ -50,7 +51,8 @@ static struct bench set_up(const struct cleave_structure *s)
 
 static void tear_down(struct bench *b)
 {
-	b->s->settle(b->self, b->thread, b->kept);
+	if (b->kept)
+		b->s->settle(b->self, b->thread, b->kept);
 	b->s->destroy(b->self);
 	cleave_thread_end(b->thread);
 	cleave_env_close(b->env);
@@ -410,4 +412,35 @@ Test(maple, walk_meets_a_child_for_which_the_root_grew)
 		cr_assert_eq(forking.visits, before + 1);
 		tear_down(&b);
 	}
+}
+
+/* What was replaced during a long walk comes back at once, and does not stay for good. */
+static int visit_and_churn(struct cleave_entry *entry, void *arg)
+{
+	struct bench *b = arg;
+
+	(void)entry;
+	for (size_t n = 0; n < 20000; n++)
+		update(b, n % 200 < 100 ? CLEAVE_INSERT : CLEAVE_REMOVE, 1 + n % 100,
+		       10 + n % 100, 1000);
+	return 1;
+}
+
+Test(maple, memory_comes_back_after_a_long_walk)
+{
+	struct bench b = set_up(&cleave_maple_rcu);
+
+	b.s->settle(b.self, b.thread, b.kept);
+	update(&b, CLEAVE_INSERT, 0, 5, 1000);
+	clv_epoch_enter(b.thread);
+	cr_assert_eq(b.s->walk(b.self, b.thread, 0, 5, 5, visit_and_churn, &b), 1);
+	clv_epoch_exit(b.thread);
+	clv_epoch_drain(b.thread);
+	for (size_t n = 0; n < 10; n++) {
+		update(&b, CLEAVE_INSERT, 1, 10, 10);
+		update(&b, CLEAVE_REMOVE, 1, 0, 0);
+	}
+	cr_assert_lt(b.s->memory(b.self), 400 * sizeof(struct clv_maple_node));
+	b.kept = NULL;
+	tear_down(&b);
 }
