@@ -407,10 +407,15 @@ static int prepare(void *self, struct cleave_thread *thread, const struct cleave
 {
 	struct grid *grid = self;
 
-	(void)thread, (void)ops, (void)count;
+	(void)thread;
 	if (__builtin_expect(!__atomic_load_n(&grid->wants, __ATOMIC_RELAXED), 1))
 		return 0;
-	return bring(grid, (struct reserve **)reserve);
+	/* A removal takes nothing over: it would only be made, and freed, for each. */
+	for (unsigned i = 0; i < count; i++) {
+		if (ops[i].kind != CLEAVE_REMOVE)
+			return bring(grid, (struct reserve **)reserve);
+	}
+	return 0;
 }
 
 /* What was not taken over is still wanted, by the next. Release: pairs with `bring`. */
@@ -480,11 +485,17 @@ static inline unsigned take_from_run(struct grid *grid, struct run *run, unsigne
 	return left;
 }
 
-/* A spare run, with `member` in it, behind `at`; without one, `member` itself. */
+/*
+ * A spare run, with `member` in it, behind `at`; without one, `member` itself. Whoever comes here
+ * needs runs, so that it is here that they are asked for.
+ */
 static void put_new_run(struct grid *grid, struct link *at, struct member *member, bool copies)
 {
-	struct run *run = level_of_key(member->key) < LEVEL_NO_RUNS ? grid->spare : NULL;
+	bool allowed = level_of_key(member->key) < LEVEL_NO_RUNS;
+	struct run *run = allowed ? grid->spare : NULL;
 
+	if (allowed && grid->spares <= RUNS_LOW)
+		ask(grid, WANTS_RUNS);
 	if (!run) {
 		link_behind(at, &member->link);
 		return;

@@ -87,8 +87,6 @@ static inline void put_anywhere(struct grid *grid, struct member *leader, struct
 		struct link *second = front->next;
 
 		if (!is_run(front) || !has_room(second) || run_at(second)->copies) {
-			if (grid->spares <= RUNS_LOW)
-				ask(grid, WANTS_RUNS);
 			put_new_run(grid, at, member, false);
 			return;
 		}

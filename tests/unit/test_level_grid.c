@@ -51,8 +51,10 @@ static uint64_t roll(struct bench *b, uint64_t below)
 
 static void begin(struct bench *b)
 {
+	static const struct cleave_op op = { .kind = CLEAVE_INSERT };
+
 	if (b->brings)
-		cr_assert_eq(prepare(b->grid, NULL, NULL, 0, &b->update.reserve), 0);
+		cr_assert_eq(prepare(b->grid, NULL, &op, 1, &b->update.reserve), 0);
 }
 
 static void end(struct bench *b)
@@ -227,6 +229,35 @@ Test(level_grid, grows_by_what_is_brought)
 Test(level_grid, is_right_without_memory)
 {
 	run_growth(false);
+}
+
+Test(level_grid, brings_nothing_for_removals)
+{
+	const struct cleave_op ops[] = { { .kind = CLEAVE_REMOVE }, { .kind = CLEAVE_CHANGE } };
+	struct bench b = set_up(64, true);
+
+	for (size_t i = 0; !b.grid->wants; i++)
+		put_near(&b, i, NULL, i * 1000, i * 1000);
+	cr_assert_eq(prepare(b.grid, NULL, ops, 1, &b.update.reserve), 0);
+	cr_assert_null(b.update.reserve);
+	cr_assert_eq(prepare(b.grid, NULL, ops, 2, &b.update.reserve), 0);
+	cr_assert_not_null(b.update.reserve);
+	end(&b);
+	tear_down(&b);
+}
+
+/* A file that is forked alone: each entry but the first is put there for another. */
+Test(level_grid, children_are_in_runs)
+{
+	enum { CHILDREN = 1000 };
+	struct bench b = set_up(CHILDREN, true);
+
+	put_near(&b, 0, NULL, 100, 200);
+	for (size_t i = 1; i < CHILDREN; i++)
+		put_near(&b, i, &b.interval[roll(&b, i)], 100, 200);
+	assert_sound(&b);
+	cr_assert_geq(b.grid->runs - b.grid->spares, CHILDREN / RUN_SLOTS);
+	tear_down(&b);
 }
 
 /* ---- damage ---- */
