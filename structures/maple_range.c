@@ -75,15 +75,19 @@ static void set_root(struct clv_maple_tree *tree, struct clv_maple_node *root)
 		root->up = 0;
 }
 
+/*
+ * Spare, or freed if there are enough: and then another, since what is owed falls too. At most one
+ * half is owed less for a node that is dropped, so that two are enough.
+ */
 static void drop_node(struct clv_maple_tree *tree, struct clv_maple_node *node)
 {
 	tree->nodes--;
-	if (2 * tree->spares >= tree->owed + 2 * SPARES_MAX) {
-		cleave_free(node, sizeof(*node));
-		return;
-	}
 	clv_maple_push(&tree->spare, node);
 	tree->spares++;
+	for (int i = 0; i < 2 && 2 * tree->spares > tree->owed + 2 * SPARES_MAX; i++) {
+		cleave_free(clv_maple_pop(&tree->spare), sizeof(*node));
+		tree->spares--;
+	}
 }
 
 /* In half nodes: see the head. */

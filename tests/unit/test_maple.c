@@ -166,6 +166,31 @@ Test(maple, needs_no_more_than_was_reserved)
 	}
 }
 
+/* What was owed while there were many is given back when there are few, and counted until then. */
+Test(maple, keeps_few_nodes_spare)
+{
+	enum { KEPT_MOST = 16, NODE_BYTES = sizeof(struct clv_maple_node) };
+
+	for (unsigned i = 0; i < STRUCTURES; i++) {
+		struct bench b = set_up(structures[i]);
+		const struct clv_maple_tree *tree = b.self;
+		size_t none = b.s->memory(b.self);
+
+		for (size_t n = 0; n < ENTRIES; n++) {
+			uint64_t start = roll(&b, 1 << 20);
+
+			update(&b, CLEAVE_INSERT, n, start, start);
+		}
+		cr_assert_gt(tree->spares, KEPT_MOST, "%s: too few to see it", b.s->name);
+		cr_assert_eq(b.s->memory(b.self) - none, (tree->nodes + tree->spares) * NODE_BYTES);
+		for (size_t n = 0; n < ENTRIES; n++)
+			update(&b, CLEAVE_REMOVE, n, 0, 0);
+		assert_sound(&b);
+		cr_assert_leq(tree->spares, KEPT_MOST, "%s: %zu", b.s->name, tree->spares);
+		tear_down(&b);
+	}
+}
+
 /* A sound tree of three levels or more. */
 static struct bench set_up_sound(const struct cleave_structure *s)
 {
