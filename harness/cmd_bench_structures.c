@@ -378,6 +378,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return clv_cli_u64("--seed", arg, 0, INT64_MAX, &bench->table.seed);
 	case KEY_REFERENCE:
 		bench->table.reference = named(arg);
+		if (bench->table.reference && bench->table.reference->flags & CLEAVE_SINK) {
+			clv_cli_error("it is taken off, so that nothing is left to compare with: "
+				      "--reference %s", arg);
+			return CLV_CLI_REPORTED;
+		}
 		return bench->table.reference ? 0 : CLV_CLI_REPORTED;
 	case KEY_JSON:
 		bench->json = arg;

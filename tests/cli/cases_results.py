@@ -378,6 +378,7 @@ def structures_memory():
 def structures_refused():
     refused("bench-structures", "no_such", words=["no_such"])
     refused("bench-structures", "--reference", "no_such", words=["no_such"])
+    refused("bench-structures", "--reference", "null_sink", words=["--reference", "null_sink"])
     refused("bench-structures", "--shapes", "A,C", words=["--shapes", "C"])
     refused("bench-structures", "--shapes", "A,libc", words=["--shapes", "libc"])
     refused("bench-structures", "--population", "0", words=["--population"])
