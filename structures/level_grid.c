@@ -58,7 +58,8 @@
  *
  * Where it loses: by order; wide walks over few intervals; many levels; many distinct intervals
  * much shorter than 128 pages in a small file. Starts that are made to collide make chains long:
- * the hash has no secret.
+ * the hash has no secret. Late ones are passed by every walk: with 20,000 copies that had grown by
+ * a level, and lost their source, a walk of a page took 50 us, where rb_interval's took 0.12.
  *
  * Source: cells by size and position, with overlaps, are T. Ulrich's "Loose Octrees" (Game
  * Programming Gems, 2000); levels by length, with a constant number of cells to look at, also HINT
