@@ -13,7 +13,8 @@
 
 enum {
 	FAMILY = 6,	/* subject 0 and its descendants */
-	BYSTANDERS = 4, /* start where the family starts, in whatever subset */
+	BYSTANDERS = 6, /* in whatever subset; start where the family starts */
+	SHORT = 3,	/* of these: or behind it, and reach a few pages */
 	PAGE = 1000,
 	LENGTH = 16,
 };
@@ -54,6 +55,9 @@ static int visit(struct cleave_entry *entry, void *arg)
 	if (subject->id >= FAMILY)
 		return 0;
 	walker->rank[subject->id] = ++walker->visited;
+	/* A child may be put in, and its copy made, before its parent's is cleared. */
+	if (!clv_dice_below(walker->dice, 4))
+		clv_observe_await(walker->run, walker->thread, &state->copied, copied);
 	lock(&state->page_tables, walker->thread);
 	clv_write(&subject->slot, 0);
 	unlock(&state->page_tables);
@@ -123,13 +127,15 @@ static bool begin_round(struct clv_observe *run, unsigned round, struct cleave_t
 			struct clv_dice *dice)
 {
 	for (unsigned k = 0; k <= BYSTANDERS; k++) {
+		bool is_short = k > BYSTANDERS - SHORT;
 		/* The root among them, at a random place. */
 		unsigned id = k ? FAMILY - 1 + k : 0;
 
 		clv_observe_migrate(run, thread, dice);
 		if (!clv_observe_must(run, 0, round, "cleave_insert failed",
 				      clv_observe_insert(run, thread, clv_observe_subject(run, id),
-							 PAGE, PAGE + LENGTH - 1)))
+							 PAGE + (is_short ? k % SHORT : 0),
+							 PAGE + (is_short ? 2 + k : LENGTH - 1))))
 			return false;
 	}
 	clv_write(&clv_observe_subject(run, 0)->slot, 1);
