@@ -372,8 +372,7 @@ static int visit_leaf(struct walk *walk, const struct clv_maple_node *leaf)
 			 * the order since the last visit, and a child may be in front of it.
 			 */
 			if ((start > walk->last) |
-			    (__atomic_load_n(&leaf->of[slot].last, __ATOMIC_RELAXED) <
-			     walk->start))
+			    (__atomic_load_n(&leaf->of[slot].last, __ATOMIC_RELAXED) < walk->start))
 				continue;
 
 			struct cleave_interval *interval = leaf->of[slot].item;

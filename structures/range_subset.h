@@ -370,8 +370,8 @@ static inline void clv_subset_remove(struct clv_subset *subset, struct cleave_in
 }
 
 /*
- * A new place, as that of an insert without a source; `occupied` is never 0 meanwhile (C8). `leaves`
- * (or NULL) is told before `member` leaves the old one, if it does.
+ * A new place, as that of an insert without a source; `occupied` is never 0 meanwhile (C8).
+ * `leaves` (or NULL) is told before `member` leaves the old one, if it does.
  */
 static inline void clv_subset_change(struct clv_groups *groups, struct clv_subset *subset,
 				     struct cleave_interval *member, uint64_t start, uint64_t last,
