@@ -8,6 +8,8 @@
  * copies what was used of the old one, n/32 KiB for n intervals; no link changes. That holds the
  * lock about as long as one walk over everything, log n times in a tree's life. Nodes are reused,
  * last freed first; a block is given back when a larger one takes its place, or by destroy.
+ * While the block is full, each batch that is prepared brings a whole one, for itself alone: with
+ * 65,535 intervals, 384 batches at once took 1.6 GB, and 7.5 ms each to prepare.
  *
  * Invariants: each of nodes[1] to nodes[fresh - 1] is in the tree or on the free list; `used`
  * counts those in the tree. While nobody holds a block of his own, 1 + used + promised <= capacity.
