@@ -10,6 +10,7 @@
 #include "calibration.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -250,6 +251,8 @@ static int measure_memory(struct run *run)
 	/* A number of misses: whole. */
 	struct clv_calibrated *outstanding = &run->calibration->parameter[CLV_CAL_OUTSTANDING];
 	outstanding->value = (double)(long)(outstanding->value + 0.5);
+	/* A disturbed round shows any number; the model takes 1 to 64, and no core has more. */
+	outstanding->value = fmin(fmax(outstanding->value, 1), 64);
 
 	for (unsigned d = CLV_DIST_PACKAGE; d <= CLV_DIST_REMOTE; d++) {
 		struct clv_estimate part[HOMES_MAX], all;
