@@ -20,7 +20,7 @@ def factor_of(point, base):
              ("lock",): "lock", ("scheme", "lock"): "lock",
              ("structure", "partition", "scheme"): "structure, and split both"}
     if point["structure"] == "null_sink" and point["lock"] == base["lock"]:
-        return "bound: no structure at all"
+        return "bound: no structure" if differs == ["structure"] else "bound: no structure at all"
     return names.get(tuple(differs))
 
 
@@ -113,7 +113,11 @@ def answer(machine, points):
             if point:
                 parts.append(words % (point.get("name", point["design"]),
                                       ratio_of(point) + short(point)))
-        bound = next((p for f, p in rows if f.startswith("bound")), None)
+        under = next((p for f, p in rows if f == "bound: no structure"), None)
+        if under:
+            parts[:1] = [part + " of the %s that none would give" % (ratio_of(under) + short(under))
+                         for part in parts[:1] if part.startswith("a better")] or parts[:1]
+        bound = next((p for f, p in rows if f == "bound: no structure at all"), None)
         if bound:
             parts.append("and with no structure and a lock a CPU it would be %s" % (
                 ratio_of(bound) + short(bound)))
