@@ -12,46 +12,22 @@ namespace {
 
 using namespace clv_peer;
 
-class Map {
-	using Container = absl::btree_map<Key, Value, std::less<Key>,
-					  Counting<std::pair<const Key, Value>>>;
+using Container =
+	absl::btree_map<Key, Value, std::less<Key>, Counting<std::pair<const Key, Value>>>;
 
-	size_t taken = 0;
-	Container container{ std::less<Key>(), Container::allocator_type(&taken) };
-	uint64_t inserted = 0;
-	Longest longest;
-
-	static uint64_t start_of(const Key &key) { return key.start; }
-
-public:
-	void insert(cleave_interval *interval)
+struct Erase {
+	void operator()(Container &container, const Key &key) const
 	{
-		interval->word[0] = inserted++;
-		container.insert({ { interval->start, interval->word[0] },
-				   { interval->last, interval } });
-		longest.add(interval->start, interval->last);
+		container.erase(key);
 	}
-
-	void remove(cleave_interval *interval)
-	{
-		container.erase(Key{ interval->start, interval->word[0] });
-	}
-
-	int walk(uint64_t start, uint64_t last, cleave_visit_fn *visit, void *arg)
-	{
-		return walk_from(container.lower_bound(Key{ longest.before(start), 0 }),
-				 container.end(), start_of, start, last, visit, arg);
-	}
-
-	const char *validate(size_t count) { return validate_order(container, start_of, count); }
-	size_t bytes() const { return taken; }
 };
+
+using Map = Keyed<Container, Erase>;
 
 } // namespace
 
 extern "C" {
 extern const cleave_structure clv_peer_absl_btree;
-const cleave_structure clv_peer_absl_btree =
-	Peer<Map>::structure("absl_btree", "Abseil's B-tree (peer, Apache-2.0)",
-			     "Abseil, absl::btree_map");
+const cleave_structure clv_peer_absl_btree = Peer<Map>::structure(
+	"absl_btree", "Abseil's B-tree (peer, Apache-2.0)", "Abseil, absl::btree_map");
 }

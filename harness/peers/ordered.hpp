@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <new>
@@ -111,6 +112,43 @@ const char *validate_order(Container &container, Start start_of, size_t size)
 	}
 	return count == size ? nullptr : "not as many entries as counted";
 }
+
+/*
+ * Over a container whose iterators do not outlive changes, or which tells ties apart by nothing:
+ * the key is unique, start, then the number of the insertion, and kept in the entry for the
+ * removal. `Erase` takes a key out.
+ */
+template <class Container, class Erase> class Keyed {
+	size_t taken = 0;
+	Container container{ std::less<Key>(), typename Container::allocator_type(&taken) };
+	uint64_t inserted = 0;
+	Longest longest;
+
+	static uint64_t start_of(const Key &key) { return key.start; }
+
+public:
+	void insert(cleave_interval *interval)
+	{
+		interval->word[0] = inserted++;
+		container.insert(
+			{ { interval->start, interval->word[0] }, { interval->last, interval } });
+		longest.add(interval->start, interval->last);
+	}
+
+	void remove(cleave_interval *interval)
+	{
+		Erase()(container, Key{ interval->start, interval->word[0] });
+	}
+
+	int walk(uint64_t start, uint64_t last, cleave_visit_fn *visit, void *arg)
+	{
+		return walk_from(container.lower_bound(Key{ longest.before(start), 0 }),
+				 container.end(), start_of, start, last, visit, arg);
+	}
+
+	const char *validate(size_t count) { return validate_order(container, start_of, count); }
+	size_t bytes() const { return taken; }
+};
 
 /* Members of the vtable around a Map. */
 template <class Map> struct Peer {

@@ -12,40 +12,17 @@ namespace {
 
 using namespace clv_peer;
 
-class Map {
-	using Container = tbb::concurrent_multimap<Key, Value, std::less<Key>,
-						   Counting<std::pair<const Key, Value>>>;
+using Container =
+	tbb::concurrent_multimap<Key, Value, std::less<Key>, Counting<std::pair<const Key, Value>>>;
 
-	size_t taken = 0;
-	Container container{ std::less<Key>(), Container::allocator_type(&taken) };
-	uint64_t inserted = 0;
-	Longest longest;
-
-	static uint64_t start_of(const Key &key) { return key.start; }
-
-public:
-	void insert(cleave_interval *interval)
+struct Erase {
+	void operator()(Container &container, const Key &key) const
 	{
-		interval->word[0] = inserted++;
-		container.insert({ { interval->start, interval->word[0] },
-				   { interval->last, interval } });
-		longest.add(interval->start, interval->last);
+		container.unsafe_erase(key);
 	}
-
-	void remove(cleave_interval *interval)
-	{
-		container.unsafe_erase(Key{ interval->start, interval->word[0] });
-	}
-
-	int walk(uint64_t start, uint64_t last, cleave_visit_fn *visit, void *arg)
-	{
-		return walk_from(container.lower_bound(Key{ longest.before(start), 0 }),
-				 container.end(), start_of, start, last, visit, arg);
-	}
-
-	const char *validate(size_t count) { return validate_order(container, start_of, count); }
-	size_t bytes() const { return taken; }
 };
+
+using Map = Keyed<Container, Erase>;
 
 } // namespace
 

@@ -96,7 +96,7 @@ static size_t memory(const void *at)
 
 static void count_in(uint32_t *readers)
 {
-	/* Sequentially consistent: partner is `block`, in writer_waits. */
+	/* Sequentially consistent: partner is `block`, in block and acquire. */
 	__atomic_fetch_add(readers, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -108,7 +108,7 @@ static bool is_blocked(const struct percpu *lock)
 
 static void count_out(struct percpu *lock, uint32_t *readers)
 {
-	/* And release: partner is the load in writer_waits. */
+	/* And release: partner is the load in someone_inside. */
 	__atomic_fetch_sub(readers, 1, __ATOMIC_SEQ_CST);
 	if (!is_blocked(lock))
 		return;

@@ -120,7 +120,7 @@ static void count_in(uint32_t *readers)
 
 static void count_out(uint32_t *readers)
 {
-	/* Release: partner is the load in wait_for_readers. */
+	/* Release: partner is the load in someone_inside. */
 	__atomic_fetch_sub(readers, 1, __ATOMIC_RELEASE);
 }
 
