@@ -6,7 +6,9 @@
  * has grown, and at the upper one after it has gone.
  *
  * In every subset there is an anchor, which walks visit too. A walker waits at one of them for the
- * batch to happen: if the walk holds no more than the lock of that anchor's subset, it can.
+ * batch to happen: if the walk holds no more than the lock of that anchor's subset, it can. Some
+ * batches say an anchor's bounds again before they come to another subset, and some are applied
+ * under an exclusive hold.
  */
 #include "model.h"
 
@@ -75,32 +77,56 @@ static void walk(struct clv_observe *run, unsigned i, unsigned round, struct cle
 	} while (clv_read(&state->done) == round && !clv_observe_failed(run));
 }
 
+/* Under a hold if `held`. Returns: as cleave_apply. */
+static int apply(struct clv_observe *run, struct cleave_thread *thread, bool held,
+		 const struct cleave_op *ops, unsigned count)
+{
+	struct cleave_hold *hold;
+
+	if (!held)
+		return cleave_apply(run->map, thread, ops, count);
+	int code = cleave_hold_begin(run->map, thread, CLEAVE_EXCLUSIVE, 0, &hold);
+
+	if (code)
+		return code;
+	code = cleave_hold_apply(hold, ops, count);
+	cleave_hold_end(hold);
+	return code;
+}
+
 static void adjust(struct clv_observe *run, unsigned round, struct cleave_thread *thread,
 		   struct clv_dice *dice, struct clv_subject *lower, struct clv_subject *upper)
 {
 	struct state *state = run->state;
+	struct clv_subject *beside_lower = state->anchor[lower->subset];
 	struct clv_subject *beside_upper = state->anchor[upper->subset];
+	bool holds = cleave_keeps(run->map) & CLEAVE_C6_LONG_HOLDS;
 
 	for (unsigned step = 0; step < STEPS; step++) {
 		bool merge = step % 2 == 0;
-		struct cleave_op ops[2] = {
+		struct cleave_op ops[3] = {
+			{ CLEAVE_CHANGE, clv_subject_entry(beside_lower), NULL, PAGE,
+			  PAGE + 2 * LENGTH - 1 },
 			{ CLEAVE_CHANGE, clv_subject_entry(lower), NULL, PAGE,
 			  PAGE + (merge ? 2 : 1) * LENGTH - 1 },
 			{ merge ? CLEAVE_REMOVE : CLEAVE_INSERT_NEAR, clv_subject_entry(upper),
 			  merge ? NULL : clv_subject_entry(beside_upper), PAGE + LENGTH,
 			  PAGE + 2 * LENGTH - 1 },
 		};
+		unsigned without = clv_dice_below(dice, 2);
 
 		if (clv_dice_below(dice, 2)) {
-			struct cleave_op first = ops[0];
+			struct cleave_op first = ops[1];
 
-			ops[0] = ops[1];
-			ops[1] = first;
+			ops[1] = ops[2];
+			ops[2] = first;
 		}
 		clv_observe_await(run, thread, &state->waits, clv_read(&state->waits));
 		clv_observe_migrate(run, thread, dice);
-		if (!clv_observe_must(run, 0, round, "cleave_apply failed",
-				      cleave_apply(run->map, thread, ops, 2)))
+		bool held = holds && clv_dice_below(dice, 4) == 0;
+
+		if (!clv_observe_must(run, 0, round, "an adjustment failed",
+				      apply(run, thread, held, ops + without, 3 - without)))
 			return;
 		clv_write(&upper->state, merge ? CLV_SUBJECT_OUT : CLV_SUBJECT_IN);
 		clv_observe_step(run);
