@@ -17,10 +17,11 @@
  * A walk is no snapshot of the map: of two batches, one after the other in two subsets, it can see the
  * second and not the first. The kernel's invariants ask for none; `each` gives one.
  *
- * Cost: an update, one lock, as under `each`; a walk, one acquisition a subset and one of the first,
- * but an update waits for the part of a walk that is in its own subset. A batch that spans, and with
- * it every split of an interval that was merged from two CPUs' subsets, waits for all walks: the
- * more readers' locality the first lock has (percpu, brlock), the less a walk pays and the more it.
+ * Cost: an update, one lock, as under `each`, and it waits for that part of a walk which is in its
+ * own subset; a walk, one acquisition a subset and one of the first. It begins at the subset of its
+ * own CPU: walks that come together would else queue at the first subset, and go on in a row. A batch
+ * that spans waits for all walks. The first lock is taken by walks alone but for those: locks whose
+ * readers do not meet (percpu, brlock) suit it.
  * Memory: those of `each`, and the first lock.
  *
  * Deadlock: the first before subsets, subsets ascending; across maps the order is the caller's.
@@ -97,7 +98,10 @@ static int walk_subsets(struct cleave_map *map, struct cleave_thread *thread, ui
 			uint64_t last, unsigned flags, cleave_visit_fn *visit, void *arg)
 {
 	const struct clv_map_lock *lock = &state_of(map)->subset;
-	for (unsigned i = 0; i < map->partition.subsets; i++) {
+	unsigned subsets = map->partition.subsets;
+	unsigned i = clv_partition_subset(&map->partition, thread->cpu, NULL);
+
+	for (unsigned left = subsets; left--; i = i + 1 < subsets ? i + 1 : 0) {
 		struct clv_hold hold;
 		int code = clv_map_acquire(lock, i, CLEAVE_SHARED, flags, thread, &hold);
 		if (code)
