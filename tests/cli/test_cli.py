@@ -13,6 +13,7 @@ if len(sys.argv) < 2:
 import cases_usage
 import cases_results
 import cases_scripts
+import cases_arrangements
 import program
 if program.SIMULATES:
     import cases_same_again

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""./compare --arrangements: what is run again and what is not, and what its tables say."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from program import CLEAVE, Folder, SOURCE, case, case_that_simulates, put
+
+sys.path.append(str(SOURCE / "harness"))
+import arrangement_tables as tables  # noqa: E402
+import arrangements  # noqa: E402
+import sweep  # noqa: E402
+
+SCRIPT = SOURCE / "harness" / "arrangements.py"
+FEW = ["--machines", "hygon-12n384", "--threads", "1,2", "--walks", "0", "--budget", "1", "--designs",
+       "split-trees"]
+
+
+def command(folder, *args, cleave=CLEAVE):
+    return [sys.executable, str(SCRIPT), "--folder", str(folder), "--cleave", str(cleave),
+            *map(str, args)]
+
+
+def arrange(folder, *args, **options):
+    return subprocess.run(command(folder, *args, **options), text=True, capture_output=True,
+                          timeout=120, check=False)
+
+
+def fine(folder, *args):
+    """Returns: what was left to run, and what was there."""
+    done = arrange(folder, *args)
+    assert done.returncode == 0, done.stderr
+    words = done.stderr.splitlines()[0].split()
+    return int(words[0]), int(words[5])
+
+
+def points(folder):
+    return sorted((folder / "hygon-12n384").iterdir())
+
+
+@case_that_simulates
+def arrangements_go_on():
+    """A point is run again if it is not there, not whole, or of something else; else never."""
+    with Folder() as folder:
+        assert fine(folder, *FEW) == (4, 0)
+        files = points(folder)
+        assert len(files) == 4 and all(file.name.endswith(".json") for file in files), files
+        before = {file: file.stat().st_mtime_ns for file in files}
+        assert fine(folder, *FEW) == (0, 4)
+        assert before == {file: file.stat().st_mtime_ns for file in points(folder)}
+        files[0].unlink()
+        put(files[1], files[1].read_text()[:-100])
+        assert fine(folder, *FEW) == (2, 2)
+        for change in (lambda k: k["sweep"].update(sources="another"),
+                       lambda k: k["machine"].update(model_digest="another"),
+                       lambda k: k["sweep"]["wanted"].update(budget=2)):
+            changed = json.loads(files[2].read_text())
+            change(changed)
+            put(files[2], json.dumps(changed))
+            assert fine(folder, *FEW) == (1, 3)
+        again = json.loads(files[2].read_text())
+        again["sweep"]["sources"] = "another"
+        put(files[2], json.dumps(again))
+        assert fine(folder, *FEW, "--any-sources") == (0, 4)
+        assert fine(folder, *FEW, "--force") == (4, 0)
+        results = json.loads((folder / "results.json").read_text())
+        assert len(results["results"]) == 4 and results["format"] == "cleave-results"
+        assert all(len(point["contended_lines"]) <= 5 for point in results["results"])
+
+
+@case_that_simulates
+def arrangements_that_cannot_run():
+    """A design that is none is said to be so in the tables, and the others are run."""
+    with Folder() as folder:
+        done = arrange(folder, *FEW[:-1], "split-trees,rb_vma/nosuch:rwsem")
+        assert done.returncode == 0, done.stderr
+        assert "rb_vma/nosuch:rwsem: cannot run: unknown scheme 'nosuch'\n" in done.stdout
+        assert "cannot run" in (folder / "lines.txt").read_text()
+        text = put(folder / "doc.md", "before\n<!-- table: throughput hygon-12n384 walks 0 -->\n"
+                   "<!-- end -->\n<!-- table: gains -->\nkept\n<!-- end -->\nafter\n")
+        assert arrange(folder, *FEW, "--tables", "--into", text).returncode == 0
+        first = text.read_text()
+        assert "| split-trees" in first and "kept" in first and first.endswith("after\n"), first
+        assert arrange(folder, *FEW, "--tables", "--into", text).returncode == 0
+        assert text.read_text() == first
+
+
+@case
+def arrangements_misused():
+    with Folder() as folder:
+        half = put(folder / "half.md", "<!-- table: gains -->\n")
+        for status, *args in ((2, "nosuch"), (2, "--budget", "0"), (2, "--seeds", "99"),
+                              (2, "--walks", "2"), (2, "--threads", "1,x"), (2, "--designs", ","),
+                              (2, "--nosuch"), (1, "--into", folder / "none.md"),
+                              (1, "--into", half), (1, "--machines", "nosuch")):
+            done = arrange(folder / "out", *args)
+            assert done.returncode == status and done.stdout == "", (args, done)
+            assert done.stderr.startswith("cleave: arrangements: "), done.stderr
+            assert done.stderr.count("\n") == 1, done.stderr
+        done = arrange(folder / "out", cleave=folder / "none")
+        assert done.returncode == 1 and done.stderr.count("\n") == 1, done
+        assert os.listdir(folder) == ["half.md"] and half.read_text() == "<!-- table: gains -->\n"
+
+
+def end_in_the_middle(folder, sent):
+    """With a program that says what it was started for and then never ends."""
+    slow = put(folder / "slow", "#!/bin/sh\ncase $* in *--budget\\ 7*) echo $$ >> %s/started\n"
+               "printf '{\"format\": '; exec sleep 1000;; esac\nexec %s \"$@\"\n" % (folder, CLEAVE))
+    slow.chmod(0o755)
+    child = subprocess.Popen(command(folder / "out", *FEW, "--budget", "7", "--jobs", "2",
+                                     cleave=slow), stderr=subprocess.PIPE, text=True)
+    while not (folder / "started").exists() or len((folder / "started").read_text().split()) < 2:
+        assert child.poll() is None, child.stderr.read()
+        time.sleep(0.01)
+    child.send_signal(sent)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130 and "interrupted" in err, err
+    assert not list((folder / "out").rglob("*")), list((folder / "out").rglob("*"))
+    for pid in (folder / "started").read_text().split():
+        assert not os.path.exists("/proc/%s" % pid), pid
+
+
+@case_that_simulates
+def arrangements_interrupted():
+    """Whatever ends it, its runs end with it, and there is no file that is not whole."""
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        with Folder() as folder:
+            end_in_the_middle(folder, sent)
+
+
+@case
+def arrangements_sources():
+    """What a point depends on: its design's own files, those they name, and all that is common."""
+    sources = sweep.Sources()
+    assert sources.named_by(["rb_vma", "cpu8", "outer", "percpu", "rwsem"]) == {
+        "rb_vma", "outer", "percpu", "rwsem"}
+    assert "rwsem" in sources.named_by(["percpu"])
+    assert "mutex" in sources.named_by(["group"])
+    base = sweep.Point("m", "rb_vma/one:rwsem", 1)
+    for text in ("rb_vma", "one", "rwsem"):
+        changed = sweep.Sources()
+        changed.text[text] += " "
+        assert changed.digest(base) != sources.digest(base), text
+    changed = sweep.Sources()
+    changed.text["cna"] += " "
+    assert changed.digest(base) == sources.digest(base)
+    assert sources.digest(base._replace(other_lock_ns=1)) != sources.digest(base)
+
+
+# ---- tables, of made-up points ----
+
+def kept(point, ops, **more):
+    structure = point.design.replace("@", "/", 1).split("/")[0]
+    result = {"design": point.design, "structure": structure, "threads": point.threads,
+              "valid": True, "keeps": ["C%d" % i for i in range(1, 9)], "subsets": 1,
+              "ops_per_s": {"median": sorted(ops)[len(ops) // 2], "samples": ops},
+              "time_share": {"wait": 0.5, "handover": 0.125, "inside": 0.125, "outside": 0.25},
+              "fairness_jain": 0.9, "fairness_by_node": {"ratio": 0.25}, "contended_lines": [],
+              "transfers_per_op": {"all": 1.5}, **more}
+    return {"machine": {"name": point.machine, "nodes": 2}, "results": [result],
+            "sweep": {"wanted": point._asdict(), "sources": "x"}}
+
+
+def row(table, name):
+    found, = [cells for cells in table.rows if cells[0].startswith(name)]
+    return dict(zip(table.head, found))
+
+
+@case
+def arrangement_tables():
+    point = sweep.Point("made-up", "rb_vma/one:rwsem", 4)
+    names = [("baseline", point.design), ("split", "rb_vma@node/each:rwsem"),
+             ("null_sink@node/each:rwsem",) * 2, ("none", "rb_vma/one:x"), ("not-run", "rb_vma/free")]
+    split, bound = (point._replace(design=names[i][1]) for i in (1, 2))
+    refused = point._replace(design="rb_vma/one:x")
+    of = {p.key(): k for p, k in (
+        (point, kept(point, [2e6])),
+        (split, kept(split, [5e6], subsets=2, label="short", keeps=["C1"])),
+        (bound, kept(bound, [10e6], subsets=2)),
+        (refused, {"results": [], "sweep": {"wanted": refused._asdict(),
+                                            "cannot": "unknown lock 'x'; known: mcs"}}))}
+    rows = tables.Rows(of, names, point, [4])
+    made = tables.throughput(rows)
+    assert row(made, "baseline")["4"] == "2.00 (1.00)"
+    assert row(made, "split (not C2 C3 C4 C5 C6 C7 C8)")["4"] == "~5.00 (2.50)"
+    assert row(made, "none")["4"] == "cannot run" and row(made, "not-run")["4"] == "-"
+    assert "none: cannot run: unknown lock 'x'" in made.notes
+    made = tables.detail(rows)
+    assert row(made, "split")["% of own bound"] == "50.0"
+    assert row(made, "split")["slowest/fastest node"] == "0.25"
+    assert row(made, "baseline")["% of own bound"] == "-"
+    assert row(made, "baseline")["% of best bound"] == "20.0"
+    assert row(made, "null_sink")["% of best bound"] == "100"
+    assert any("of rb_vma: rb_vma@node/each:rwsem, ~50.0 %" in note for note in made.notes)
+    assert "[one subset here]" not in rows.title(*names[1])
+    for form in (tables.as_text, tables.as_markdown):
+        assert "~5.00 (2.50)" in form(tables.throughput(rows))
+
+
+@case
+def arrangement_gains():
+    """Ratios seed by seed, Student's interval of their logarithms, and factors that multiply."""
+    mean, low, high = tables.gain({"ops_per_s": {"samples": [2.0, 8.0]}},
+                                  {"ops_per_s": {"samples": [1.0, 2.0]}})
+    assert abs(mean - 2 ** 1.5) < 1e-9
+    assert abs(low - mean / 2 ** (12.706 / 2)) < 1e-4 and abs(low * high - mean ** 2) < 1e-6
+    one = {"ops_per_s": {"samples": [3.0]}}
+    assert tables.gain(one, one) == (1, None, None)
+    point = sweep.Point("made-up", "rb_vma/one:rwsem", 4, seeds=3)
+    kinds = {"whole": (point.design, 1), "hashed": ("rb_vma@hash2/one:rwsem", 1),
+             "split": ("rb_vma@node/one:rwsem", 1), "bound": ("null_sink/one:rwsem", 1),
+             "small": (point.design, 1 / 2), "large": ("rb_vma@node/one:rwsem", 2)}
+    of = {}
+    for kind, ops in (("whole", 1e6), ("hashed", 2e6), ("split", 6e6)):
+        at = point._replace(design=kinds[kind][0])
+        share = {"wait": 0.5, "handover": 0, "inside": 0.25 if kind == "whole" else 0.125,
+                 "outside": 0.25}
+        of[at.key()] = kept(at, [ops, ops, ops], subsets=1 if kind == "whole" else 2,
+                            time_share=share)
+    gains = tables.Gains(of, kinds, [point])
+    found = row(gains.factors(), "exec, 6,000")
+    assert found["split / whole"] == "6.00 [6.00, 6.00]" and found["x by node"].startswith("3.00")
+    assert found["= shorter trees"].startswith("2.00") and found["split, more / whole"] == "-"
+    assert (found["= shorter holds"], found["x busy locks"]) == ("12.0", "0.500")
+    assert [cells[1:3] for cells in gains.why().rows] == [["one", "6,000"], ["by hash", "3,000"],
+                                                          ["by node", "3,000"]]
+
+
+@case
+def recorded_gap():
+    """What `--think-ns` is scaled from: 33 gaps of the schedule, without what was trapped."""
+    assert 10000 < arrangements.recorded_gap_ns() < 20000
