@@ -70,8 +70,10 @@ def figure(value, digits=3):
 
 
 def mark(*results):
-    """'~': at least one stopped short of its window."""
-    return "~" if any(result.get("label") == "short" for result in results) else ""
+    """'~': at least one stopped short of its window; '!': before the first walk."""
+    short = any(result.get("label") == "short" for result in results)
+    walked = all(result.get("walks_per_s") or not result.get("walks") for result in results)
+    return ("" if walked else "!") + ("~" if short else "")
 
 
 def ratio(over, under):
@@ -88,6 +90,17 @@ def lacks(result):
     if not missing:
         return ""
     return " (not %s)" % ("C1-C8" if len(missing) == 8 else " ".join(missing))
+
+
+def how(kept):
+    """How long these runs were, and whose program they were: a note, or none."""
+    kept = [k for k in kept if result_of(k)]
+    if not kept:
+        return ()
+    budgets = sorted({k["sweep"]["wanted"]["budget"] for k in kept})
+    commits = sorted({k["results"][0].get("provenance", {}).get("commit", "unknown") for k in kept})
+    return ("Runs of at most %s million accesses, ~ where that was short of the window, ! of the first "
+            "walk; commit %s." % (" or ".join(map(str, budgets)), ", ".join(commits)),)
 
 
 class Reasons:
@@ -138,16 +151,7 @@ class Rows:
         return text
 
     def how(self):
-        """How long the runs of the table were, and whose program they were."""
-        kept = [k for k in (self.at(d, t) for _, d in self.names for t in self.threads)
-                if result_of(k)]
-        if not kept:
-            return ()
-        budgets = sorted({k["sweep"]["wanted"]["budget"] for k in kept})
-        commits = sorted({k["results"][0].get("provenance", {}).get("commit", "unknown")
-                          for k in kept})
-        return ("Runs of at most %s million accesses, ~ where that was short of the window; commit "
-                "%s." % (" or ".join(map(str, budgets)), ", ".join(commits)),)
+        return how(self.at(d, t) for _, d in self.names for t in self.threads)
 
     def nodes(self, design):
         return self.at(design)["machine"]["nodes"]
@@ -355,7 +359,8 @@ class Gains:
             "busy locks: how many are so at once, split over whole.",
             "fewer: the whole tree with 1/%d of the intervals; more: split trees with %d times as "
             "many, each as large as the whole one." % (parts, parts),
-            "Intervals: 95 %, paired by seed; = where that holds 1; ~ where a run was short.",
+            "Intervals: 95 %, paired by seed; = where that holds 1.",
+            *how(self.at(p, kind) for p in self.points for kind in self.kinds),
             *reasons.notes()))
 
     @staticmethod

@@ -30,8 +30,7 @@ BOUNDS = {"null_sink/one:rwsem": "bound: no structure, one lock",
           "null_sink@node/one:rwsem": "the same in a subset for each node",
           "null_sink@cpu8/each:rwsem": "bound: no structure, a lock for 8 CPUs",
           "null_sink@cpu1/each:rwsem": "bound: no structure, a lock for each CPU"}
-MORE = {"rb_vma@cpu8/each.handover:rwsem": "a walk takes one lock after the other",
-        "rb_vma@cpu8/span:percpu+rwsem": "a walk takes only the locks it needs, under a counted one"}
+MORE = {"rb_vma@cpu8/each.handover:rwsem": "a walk takes one lock after the other"}
 EXEC_POPULATIONS, PAIRS_POPULATIONS = [600, 1920, 6000, 60000], [600, 6000, 60000]
 LARGEST_POPULATION = 100000
 BASELINE, SPLIT = "rb_vma/one:rwsem", "rb_vma@node/one:rwsem"
@@ -120,9 +119,7 @@ class Experiment:
     def __init__(self, args):
         self.args = args
         self.listed = sweep.ask(args.cleave, "list", "designs", "--json")
-        schemes = {s["name"] for s in sweep.ask(args.cleave, "list", "schemes", "--json")}
-        self.more = {design: what for design, what in {**MORE, **BOUNDS}.items()
-                     if re.split("[/:.]", design)[1] in schemes}
+        self.more = {**MORE, **BOUNDS}
         self.machine = {name: sweep.machine_of(args.cleave, name) for name in args.machines}
         self.names = self.rows()
 

@@ -196,6 +196,9 @@ def arrangement_tables():
     assert row(made, "null_sink")["% of best bound"] == "100"
     assert any("of rb_vma: rb_vma@node/each:rwsem, ~50.0 %" in note for note in made.notes)
     assert "[one subset here]" not in rows.title(*names[1])
+    walks = {"walks": 0.001, "label": "short"}
+    assert tables.mark(walks) == "!~"
+    assert tables.mark({**walks, "walks_per_s": {"median": 1.0}}) == "~" and not tables.mark({})
     for form in (tables.as_text, tables.as_markdown):
         assert "~5.00 (2.50)" in form(tables.throughput(rows))
 
