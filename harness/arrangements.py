@@ -29,7 +29,9 @@ OTHER_LOCK_NS = [0, 200, 1000]
 BOUNDS = {"null_sink/one:rwsem": "bound: no structure, one lock",
           "null_sink@node/one:rwsem": "the same in a subset for each node",
           "null_sink@cpu8/each:rwsem": "bound: no structure, a lock for 8 CPUs",
-          "null_sink@cpu1/each:rwsem": "bound: no structure, a lock for each CPU"}
+          "null_sink@cpu1/each:rwsem": "bound: no structure, a lock for each CPU",
+          "null_sink@cpu8/span:percpu+rwsem": "bound: no structure, and walks without a full stop",
+          "null_sink@cpu1/span:percpu+rwsem": "the same with a lock for each CPU"}
 MORE = {"rb_vma@cpu8/each.handover:rwsem": "a walk takes one lock after the other"}
 EXEC_POPULATIONS, PAIRS_POPULATIONS = [600, 1920, 6000, 60000], [600, 6000, 60000]
 LARGEST_POPULATION = 100000
