@@ -4,8 +4,9 @@ gone on with: what harness/arrangements.py runs.
 
 A file is what `cleave run` wrote, and a member "sweep": what was `wanted`, the digest of the
 `sources` that the result depends on, and, if the program refused the point, what it said (`cannot`).
-It holds good for as long as all three are the same and the machine's model_digest is. It is written
-whole or not at all."""
+It holds good for as long as these and the machine's model_digest are the same; of the budget it is
+enough that it is no smaller than what is wanted, or was not used up. It is written whole or not at
+all."""
 import concurrent.futures
 import hashlib
 import json
@@ -149,6 +150,11 @@ def read_point(file):
         return None
 
 
+def is_short(kept):
+    """A larger budget would have made another result of it. What ended by itself it would not."""
+    return any(result.get("label") == "short" for result in kept["results"])
+
+
 def read_all(folder):
     """{key: object} of every point in the folder."""
     found = {}
@@ -187,9 +193,10 @@ class Sweep:
         kept = read_point(point.file(self.folder))
         if not kept or self.force:
             return False
-        sweep = kept["sweep"]
-        return sweep["wanted"] == point._asdict() and (
-            self.any_sources or sweep.get("sources") == self.sources.digest(point)) and (
+        sweep, was = kept["sweep"], Point(**kept["sweep"]["wanted"])
+        if was.key() != point.key() or was.budget < point.budget and is_short(kept):
+            return False
+        return (self.any_sources or sweep.get("sources") == self.sources.digest(point)) and (
             "cannot" in sweep or kept["machine"].get("model_digest") == self.models[point.machine])
 
     def run_one(self, point):

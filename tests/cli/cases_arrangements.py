@@ -56,11 +56,16 @@ def arrangements_go_on():
         assert fine(folder, *FEW) == (2, 2)
         for change in (lambda k: k["sweep"].update(sources="another"),
                        lambda k: k["machine"].update(model_digest="another"),
-                       lambda k: k["sweep"]["wanted"].update(budget=2)):
+                       lambda k: k["sweep"]["wanted"].update(walks=0.5)):
             changed = json.loads(files[2].read_text())
             change(changed)
             put(files[2], json.dumps(changed))
             assert fine(folder, *FEW) == (1, 3)
+        # A larger budget matters to those alone that used theirs up.
+        short = [file for file in files
+                 if json.loads(file.read_text())["results"][0].get("label") == "short"]
+        assert short and fine(folder, *FEW, "--budget", "2") == (len(short), 4 - len(short))
+        assert fine(folder, *FEW) == (0, 4)
         again = json.loads(files[2].read_text())
         again["sweep"]["sources"] = "another"
         put(files[2], json.dumps(again))
