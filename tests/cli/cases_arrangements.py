@@ -41,6 +41,10 @@ def points(folder):
     return sorted((folder / "hygon-12n384").iterdir())
 
 
+def labels(files):
+    return [json.loads(file.read_text())["results"][0].get("label") for file in files]
+
+
 @case_that_simulates
 def arrangements_go_on():
     """A point is run again if it is not there, not whole, or of something else; else never."""
@@ -62,9 +66,10 @@ def arrangements_go_on():
             put(files[2], json.dumps(changed))
             assert fine(folder, *FEW) == (1, 3)
         # A larger budget matters to those alone that used theirs up.
-        short = [file for file in files
-                 if json.loads(file.read_text())["results"][0].get("label") == "short"]
-        assert short and fine(folder, *FEW, "--budget", "2") == (len(short), 4 - len(short))
+        assert labels(files) == ["short"] * 4
+        assert fine(folder, *FEW, "--budget", "20") == (4, 0)
+        assert labels(files) == [None] * 4
+        assert fine(folder, *FEW, "--budget", "30") == (0, 4)
         assert fine(folder, *FEW) == (0, 4)
         again = json.loads(files[2].read_text())
         again["sweep"]["sources"] = "another"
