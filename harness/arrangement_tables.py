@@ -240,41 +240,51 @@ def detail(rows):
                  (*notes, *nearest(rows, best), *rows.how(), *reasons.notes()))
 
 
+LINES_HEAD = "moves | of them from beyond the node | ns an acquisition (they may overlap) | how many lines | " \
+    "what\n"
+
+
+def lines_of(title, kept):
+    """The costliest cache lines of a point, as text."""
+    result = result_of(kept)
+    if not result:
+        return "\n%s: %s\n" % (title, why_not(kept) or "not run")
+    count = (result.get("acquisition") or {}).get("count")
+    text = ["\n%s: %s%s M operations/s; %s" % (
+        title, mark(result), figure(rate(result) / 1e6),
+        "each of {:,} acquisitions moves".format(count) if count else "all in all move")]
+    for line in result["contended_lines"]:
+        text.append("  %9s  %4.0f %% far  %8s ns  %5d  %s" % (
+            figure(line["transfers"] / (count or 1)), 100 * line["far_share"],
+            figure(line.get("ns_per_acquisition")), line["lines"], line["name"]))
+    return "\n".join(text) + "\n"
+
+
 def lines(rows):
-    """The costliest cache lines of each design, as text."""
-    text = []
-    for name, design in rows.names:
-        result = rows.result(design)
-        if not result:
-            text.append("\n%s: %s" % (name, why_not(rows.at(design)) or "not run"))
-            continue
-        count = (result.get("acquisition") or {}).get("count")
-        text.append("\n%s: %s%s M operations/s; of %d CPUs' %s" % (
-            name, mark(result), figure(rate(result) / 1e6), rows.most,
-            "%s acquisitions each moves" % "{:,}".format(count) if count else "lines all moves"))
-        for line in result["contended_lines"]:
-            text.append("  %9s  %4.0f %% far  %8s ns  %5d  %s" % (
-                figure(line["transfers"] / (count or 1)), 100 * line["far_share"],
-                figure(line.get("ns_per_acquisition")), line["lines"], line["name"]))
-    return "%s, %d CPUs\nmoves | of them from beyond the node | ns an acquisition (they may overlap)" \
-        " | how many lines | what\n%s\n" % (rows.what(), rows.most, "\n".join(text))
+    """Of each row, at the most CPUs."""
+    other = rows.point.other_lock_ns
+    return "%s, %d CPUs%s\n%s%s\n" % (
+        rows.what(), rows.most, ", another global lock held %d ns an exec" % other if other else "",
+        LINES_HEAD, "".join(lines_of(name, rows.at(design)) for name, design in rows.names))
 
 
 # ---- with another global lock ----
 
-def other_lock(rows, times):
-    base, body, reasons = rows.names[0][1], [], Reasons()
+def other_lock(groups):
+    """`groups`: the same rows beside locks held for different times."""
+    rows, body, reasons = groups[0], [], Reasons()
     for name, design in rows.names:
         cells = []
-        for ns in times:
-            at = Rows(rows.kept, rows.names, rows.point._replace(other_lock_ns=ns), rows.threads)
+        for at in groups:
             result = at.result(design)
-            cells.append(rate_cell(result, at.result(base)) if result else
+            cells.append(rate_cell(result, at.result(rows.names[0][1])) if result else
                          reasons.cell(name, at.at(design)))
         body.append([rows.title(name, design)] + cells)
+    times = [at.point.other_lock_ns for at in groups]
     return Table("other-lock", "%s, %d CPUs, another global lock held so long an exec: M operations/s "
                  "(x baseline)" % (rows.what(), rows.most),
-                 [""] + ["%d ns" % ns if ns else "none" for ns in times], body, reasons.notes())
+                 [""] + ["%d ns" % ns if ns else "none" for ns in times], body,
+                 (*how(at.at(d) for at in groups for _, d in rows.names), *reasons.notes()))
 
 
 # ---- is the gain of split trees random? ----
@@ -385,8 +395,14 @@ class Gains:
         return Table("gains why", "%s, %d CPUs: the holds behind it" % (
             self.points[0].machine, self.points[0].threads), head, body)
 
+    def lines(self):
+        return LINES_HEAD + "".join(
+            lines_of("%s, %s tree" % (setting(point), self.title(kind)), self.at(point, kind))
+            for point in self.points for kind in ("whole", "hashed", "split", "bound")
+            if self.at(point, kind))
+
     def title(self, kind):
-        return {"whole": "one", "hashed": "by hash", "split": "by node", "bound": "no tree"}[kind]
+        return {"whole": "one", "hashed": "by hash", "split": "by node", "bound": "no"}[kind]
 
     @staticmethod
     def why_row(point, result):

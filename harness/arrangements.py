@@ -8,8 +8,8 @@ other-lock  every row with another global lock held 0, 200 and 1000 ns an exec
 
 Each point is a file under the folder, kept as long as the sources it depends on, the machine's model
 and what was asked for are the same: broken off at any time, the same command goes on. Tables go to
-standard output and, beside the points, to tables.txt, tables.md, lines.txt (the costliest cache lines
-of each row) and results.json (all points)."""
+standard output and, beside the points, to tables.txt, tables.md, lines-PART.txt (the costliest cache
+lines of each row) and results.json (all points)."""
 import argparse
 import json
 import os
@@ -162,12 +162,12 @@ class Experiment:
                 if (threads == group.most) == most for _, design in self.names]
 
     def row_tables(self, kept):
-        made, text = [], ""
+        made, text = [], []
         for group in self.row_groups():
             group.kept = kept
             made += [tables.throughput(group), tables.detail(group)]
-            text += tables.lines(group) + "\n"
-        return made, text
+            text.append(tables.lines(group))
+        return made, "\n".join(text)
 
     def other_points(self):
         return [self.point(self.args.machines[0], design=design, other_lock_ns=ns)
@@ -175,8 +175,9 @@ class Experiment:
 
     def other_tables(self, kept):
         machine = self.args.machines[0]
-        return [tables.other_lock(tables.Rows(kept, self.names, self.point(machine),
-                                              self.threads(machine)), OTHER_LOCK_NS)]
+        groups = [tables.Rows(kept, self.names, self.point(machine, other_lock_ns=ns),
+                              self.threads(machine)) for ns in OTHER_LOCK_NS]
+        return [tables.other_lock(groups)], "\n".join(map(tables.lines, groups[1:]))
 
     def gain_groups(self):
         machine = self.args.machines[0]
@@ -201,22 +202,20 @@ class Experiment:
     def gain_tables(self, kept):
         gains = self.gain_groups()
         gains.kept = kept
-        return [gains.factors(), gains.why()]
+        return [gains.factors(), gains.why()], gains.lines()
 
     def points(self):
         of = {"rows": self.row_points, "gains": self.gain_points, "other-lock": self.other_points}
         return [point for part in self.args.parts for point in of[part]()]
 
     def tables(self, kept):
-        """([Table], the text of the contended lines or "")."""
-        made, lines = [tables.designs(self.listed, self.more)], ""
-        if "rows" in self.args.parts:
-            rows, lines = self.row_tables(kept)
-            made += rows
-        if "gains" in self.args.parts:
-            made += self.gain_tables(kept)
-        if "other-lock" in self.args.parts:
-            made += self.other_tables(kept)
+        """([Table], {file: text} of the contended lines)."""
+        made, lines = [tables.designs(self.listed, self.more)], {}
+        for part, of in (("rows", self.row_tables), ("gains", self.gain_tables),
+                         ("other-lock", self.other_tables)):
+            if part in self.args.parts:
+                more, lines["lines-%s.txt" % part] = of(kept)
+                made += more
         return made, lines
 
 
@@ -296,8 +295,8 @@ def main(arguments):
     whole = "\n".join(tables.as_text(table) for table in made[1:])
     sweep.write_whole(args.folder / "tables.txt", whole)
     sweep.write_whole(args.folder / "tables.md", "\n".join(map(tables.as_markdown, made)))
-    if lines:
-        sweep.write_whole(args.folder / "lines.txt", lines)
+    for name, listed in lines.items():
+        sweep.write_whole(args.folder / name, listed)
     sweep.write_whole(args.folder / "results.json",
                       dense(merged(kept, " ".join(["arrangements.py", *arguments]))))
     if text is not None:
@@ -306,8 +305,8 @@ def main(arguments):
     if stale:
         print("cleave: arrangements: %d of these points are of other sources, another model or "
               "budget: without --tables they are run again" % stale, file=sys.stderr)
-    print("\nwritten: %s/tables.txt, tables.md, %sresults.json" % (
-        os.path.relpath(args.folder), "lines.txt, " if lines else ""))
+    print("\nwritten: %s/%s" % (os.path.relpath(args.folder), ", ".join(
+        ["tables.txt", "tables.md", *lines, "results.json"])))
     return 1 if wrong else 0
 
 

@@ -88,7 +88,7 @@ def arrangements_that_cannot_run():
         done = arrange(folder, *FEW[:-1], "split-trees,rb_vma/nosuch:rwsem")
         assert done.returncode == 0, done.stderr
         assert "rb_vma/nosuch:rwsem: cannot run: unknown scheme 'nosuch'\n" in done.stdout
-        assert "cannot run" in (folder / "lines.txt").read_text()
+        assert "cannot run" in (folder / "lines-rows.txt").read_text()
         text = put(folder / "doc.md", "before\n<!-- table: throughput hygon-12n384 walks 0 -->\n"
                    "<!-- end -->\n<!-- table: gains -->\nkept\n<!-- end -->\nafter\n")
         assert arrange(folder, *FEW, "--tables", "--into", text).returncode == 0
