@@ -218,6 +218,11 @@ size_t cleave_memory(const struct cleave_map *map)
 	return bytes;
 }
 
+unsigned cleave_phases(const struct cleave_map *map, struct cleave_phase *phases, unsigned most)
+{
+	return map->scheme->phases ? map->scheme->phases(map, phases, most) : 0;
+}
+
 /* What a structure does without a lock, it does inside an epoch: see cleave_retire. */
 static inline void enter(const struct cleave_map *map, struct cleave_thread *thread)
 {

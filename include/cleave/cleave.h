@@ -364,6 +364,24 @@ struct cleave_times {
  */
 CLEAVE_API void cleave_thread_time(struct cleave_thread *thread, struct cleave_times *times);
 
+/* Designs that change how they lock while they run (scheme promote) say when and why. */
+struct cleave_phase {
+	uint64_t at_ns;		/* of the clock that cleave reads: monotonic */
+	const char *name;	/* "whole", "split", "draining": which began then */
+	const char *reason;	/* one constant sentence */
+	uint64_t asked, failed; /* in the window that decided: commits at the lock, and tries that failed */
+	double per_s;		/* commits a second in that window */
+	uint32_t cpu;		/* the system's number */
+	uint32_t subsets;	/* in use from then on */
+};
+
+/*
+ * The last changes, oldest first, at most `most` of those that the map remembers. Returns: how many
+ * there were in all since it was opened; 0: the design does not change. Threads: any.
+ */
+CLEAVE_API unsigned cleave_phases(const struct cleave_map *map, struct cleave_phase *phases,
+				  unsigned most);
+
 /* "0.1.0", of the library that is linked. */
 CLEAVE_API const char *cleave_version(void);
 

@@ -57,6 +57,10 @@ struct clv_scheme {
 
 	/* Bytes of locks and the scheme's own. */
 	size_t (*memory)(const struct cleave_map *map);
+
+	/* As cleave_phases. NULL: it never changes. */
+	unsigned (*phases)(const struct cleave_map *map, struct cleave_phase *phases,
+			   unsigned most);
 };
 
 const struct clv_scheme *clv_scheme_at(unsigned i);
