@@ -5,6 +5,7 @@
 #ifndef CLV_COMMANDS_H
 #define CLV_COMMANDS_H
 
+int clv_cmd_bench_locks(int argc, char **argv);
 int clv_cmd_bench_machine(int argc, char **argv);
 int clv_cmd_bench_structures(int argc, char **argv);
 int clv_cmd_calibrate(int argc, char **argv);

@@ -32,7 +32,7 @@ def without_arguments():
 
 @case
 def helps():
-    for command in ([], ["calibrate"], ["bench-machine"],
+    for command in ([], ["calibrate"], ["bench-locks"], ["bench-machine"],
                     ["bench-structures"], ["list"], ["plot"], ["run"], ["topo"]):
         text = fine(*command, "--help")
         assert text.startswith("Usage: cleave"), text

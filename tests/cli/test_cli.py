@@ -10,6 +10,7 @@ if len(sys.argv) < 2:
     sys.exit(__doc__)
 
 # Importing them makes the list of cases.
+import cases_locks
 import cases_usage
 import cases_results
 import cases_scripts
