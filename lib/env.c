@@ -125,6 +125,16 @@ static struct cleave_thread *make_handle(struct cleave_env *env, int node)
 	return made;
 }
 
+static void set_cpu(struct cleave_thread *thread, unsigned index)
+{
+	const struct clv_cpu *cpu = &thread->env->topology->cpu[index];
+
+	thread->cpu = index;
+	thread->l3 = cpu->l3;
+	thread->node = cpu->node;
+	thread->package = cpu->package;
+}
+
 int cleave_thread_begin(struct cleave_thread **thread, struct cleave_env *env, int cpu)
 {
 	int index = clv_topology_index(env->topology, cpu < 0 ? clv_cpu_now() : cpu);
@@ -136,7 +146,7 @@ int cleave_thread_begin(struct cleave_thread **thread, struct cleave_env *env, i
 	if (!made)
 		return -ENOMEM;
 	clv_name(made, sizeof(*made), 0, "thread", index, thread_fields);
-	made->cpu = (unsigned)index;
+	set_cpu(made, (unsigned)index);
 	made->times = NULL;
 	made->timed_locks = 0;
 	made->id = __atomic_add_fetch(&env->next_thread_id, 1, __ATOMIC_RELAXED);
@@ -171,7 +181,7 @@ int cleave_thread_set_cpu(struct cleave_thread *thread, int cpu)
 	int index = clv_topology_index(thread->env->topology, cpu);
 	if (index < 0)
 		return -ERANGE;
-	thread->cpu = (unsigned)index;
+	set_cpu(thread, (unsigned)index);
 	return 0;
 }
 

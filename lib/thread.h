@@ -32,6 +32,7 @@ struct cleave_thread {
 	/* The rest is the owner's alone, but for what is said otherwise. */
 	_Alignas(CLV_CACHE_LINE) struct cleave_env *env;
 	unsigned cpu;	      /* index in env->topology, not the system's number */
+	unsigned l3, node, package; /* that CPU's, for locks that ask at every acquisition */
 	unsigned id;	      /* 1 and up, never used again within the life of the environment */
 	uint64_t random;
 	struct cleave_times *times; /* NULL: not measured */

@@ -184,8 +184,10 @@ static bool try_acquire_shared(void *at, struct clv_hold *hold)
 
 	if (enter_by_table(lock, hold))
 		return true;
-	return lock->type->try_acquire_shared &&
-	       lock->type->try_acquire_shared(lock->inner, hold);
+	if (!lock->type->try_acquire_shared || !lock->type->try_acquire_shared(lock->inner, hold))
+		return false;
+	set_bias(lock);
+	return true;
 }
 
 /* What the inner lock keeps in the hold is no word's address. */

@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * Big-reader lock: a reader-writer spinlock for each CPU. A reader takes its own CPU's, a writer takes
- * all, ascending.
+ * Big-reader lock: a count of readers for each CPU, and one word for all writers. A reader counts
+ * itself on its own CPU; a writer takes the word and looks at every count.
  *
- *     CPU      0      1      2      3
- *            [ r ]  [   ]  [ r ]  [   ]      readers: own line only
- *            [ w ]->[ w ]->[ w ]->[ w ]      a writer: every line
+ *     writer   0 or 1, which readers read
+ *     part     one a CPU, on a line of its own:   owner | own | others
+ *              `own` counts the owner's readers, and is written by the owner alone; `others` those of
+ *              threads that come by on that CPU
  *
- * Spinning. Each of the locks is a ck_rwlock and as unfair as that: writers keep readers out. A writer
- * that waits on one CPU's readers holds those below it, whose readers wait with it.
+ * A reader counts itself, then looks at `writer`: 0, and it is in; else it takes itself back and waits
+ * for 0. A writer sets `writer` from 0 to 1, then waits for each count to be seen at 0. Whoever first
+ * comes by on a CPU owns that part for as long as the lock lives: where threads stay on their CPUs, a
+ * reader enters by one exchange and leaves by one store.
  *
- * Cost: a reader 2 atomics on its own CPU's line; a writer 2 on each CPU's line, so that it is some
- * hundred times a plain lock's on a big machine. 64 bytes a CPU and lock.
+ * Invariants: a reader that is counted and saw `writer` at 0 is inside; a writer is inside only after
+ * it has set `writer` and then seen each count at 0. Counts and `writer` are written and then the other
+ * is read, sequentially consistent: one of the two sees the other (Dekker). `owner` is written once. A
+ * thread handle outlives its thread and may begin another, which then owns what the handle owned:
+ * nothing is counted then. Who acquires shared releases itself.
  *
- * Where it differs: Concurrency Kit's ck_brlock links a record of each reading thread into a list that
- * writers go through; this is the older form, which needs no registration.
- * Source: Linux 2.4 include/linux/brlock.h (Molnar, Miller); lib/locks/ck_rwlock.c.
+ * Spinning, unfair: writers keep readers out, and among them whoever swaps first is next.
+ * Cost: a reader an atomic and a store, or two atomics, on its own CPU's line, and a read of `writer`;
+ * a writer an atomic, and a read of each CPU's line. 64 bytes a CPU and lock.
+ *
+ * Where it differs: Concurrency Kit's ck_brlock has a record for each reading thread, which must
+ * register, in a list that writers go through; Linux's has no owner, since its readers keep their CPU.
+ * Source: Linux 2.4 include/linux/brlock.h (Molnar, Miller), its form without atomics; CK ck_brlock.h.
  */
 #include <errno.h>
 
@@ -25,20 +35,25 @@
 #include "shim/mark.h"
 #include "thread.h"
 
-extern const struct clv_lock_type clv_lock_ck_rwlock;
-
 struct part {
-	_Alignas(CLV_CACHE_LINE) unsigned char lock[CLV_CACHE_LINE];
+	_Alignas(CLV_CACHE_LINE) struct cleave_thread *owner;
+	uint32_t own, others;
 };
 
 struct brlock {
 	struct part *part; /* [cpus] */
 	unsigned cpus;
+	uint32_t writer;
 };
 
 static int init(void *at, struct cleave_env *env, const struct clv_lock_args *args,
 		struct cleave_error *error)
 {
+	static const struct cleave_field part_fields[] = {
+		{ offsetof(struct part, owner), "owner" },
+		{ offsetof(struct part, own), "readers" },
+		{ 0, NULL },
+	};
 	struct brlock *lock = at;
 
 	if (args->count)
@@ -49,7 +64,7 @@ static int init(void *at, struct cleave_env *env, const struct clv_lock_args *ar
 	if (!lock->part)
 		return clv_error(error, -ENOMEM, "lock brlock: out of memory");
 	clv_name(lock->part, lock->cpus * sizeof(*lock->part), sizeof(*lock->part), "brlock part",
-		 -1, clv_lock_ck_rwlock.fields);
+		 -1, part_fields);
 	return 0;
 }
 
@@ -67,58 +82,135 @@ static size_t memory(const void *at)
 	return lock->cpus * sizeof(*lock->part);
 }
 
-static void *own_part(const struct brlock *lock, struct clv_hold *hold)
+/* ---- readers ---- */
+
+/* Relaxed: only the pointer is looked at, and to a thread only its own makes a difference. */
+static bool owns(struct part *part, struct cleave_thread *thread)
 {
+	struct cleave_thread *owner = __atomic_load_n(&part->owner, __ATOMIC_RELAXED);
+
+	return owner == thread ||
+	       (!owner && __atomic_compare_exchange_n(&part->owner, &owner, thread, false,
+						      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+}
+
+/* pre: the caller is the owner, so that nobody writes it meanwhile. */
+static uint32_t own_of(const struct part *part)
+{
+	return __atomic_load_n(&part->own, __ATOMIC_RELAXED);
+}
+
+static void count_in(struct part *part, struct cleave_thread *thread)
+{
+	/* Sequentially consistent, both: partner is `writer`, in set_writer. */
+	if (owns(part, thread))
+		__atomic_exchange_n(&part->own, own_of(part) + 1, __ATOMIC_SEQ_CST);
+	else
+		__atomic_fetch_add(&part->others, 1, __ATOMIC_SEQ_CST);
+}
+
+static void count_out(struct part *part, struct cleave_thread *thread)
+{
+	/* Release, both: partners are the loads in someone_inside. */
+	if (__atomic_load_n(&part->owner, __ATOMIC_RELAXED) == thread)
+		__atomic_store_n(&part->own, own_of(part) - 1, __ATOMIC_RELEASE);
+	else
+		__atomic_fetch_sub(&part->others, 1, __ATOMIC_RELEASE);
+}
+
+static bool has_writer(const struct brlock *lock)
+{
+	/* As count_in; and acquire: partner is the release in `release`. */
+	return __atomic_load_n(&lock->writer, __ATOMIC_SEQ_CST);
+}
+
+static inline bool enter(struct brlock *lock, struct clv_hold *hold)
+{
+	struct part *part = &lock->part[hold->thread->cpu];
+
 	/* The thread may be on another CPU when it releases. */
-	hold->state[0] = hold->thread->cpu;
-	return lock->part[hold->state[0]].lock;
+	hold->state[0] = (uintptr_t)part;
+	count_in(part, hold->thread);
+	return !has_writer(lock);
+}
+
+/* Out of line: alone, nobody comes here. */
+static __attribute__((noinline)) void wait_shared(struct brlock *lock, struct clv_hold *hold)
+{
+	do {
+		count_out((struct part *)hold->state[0], hold->thread);
+		while (has_writer(lock))
+			clv_pause();
+	} while (!enter(lock, hold));
 }
 
 static void acquire_shared(void *at, struct clv_hold *hold)
 {
-	clv_lock_ck_rwlock.acquire_shared(own_part(at, hold), hold);
+	if (!enter(at, hold))
+		wait_shared(at, hold);
 }
 
 static bool try_acquire_shared(void *at, struct clv_hold *hold)
 {
-	return clv_lock_ck_rwlock.try_acquire_shared(own_part(at, hold), hold);
+	if (enter(at, hold))
+		return true;
+	count_out((struct part *)hold->state[0], hold->thread);
+	return false;
 }
 
 static void release_shared(void *at, struct clv_hold *hold)
 {
-	struct brlock *lock = at;
-
-	clv_lock_ck_rwlock.release_shared(lock->part[hold->state[0]].lock, hold);
+	(void)at;
+	count_out((struct part *)hold->state[0], hold->thread);
 }
 
-static void release_first(struct brlock *lock, struct clv_hold *hold, unsigned count)
+/* ---- writers ---- */
+
+static bool set_writer(struct brlock *lock)
 {
-	while (count--)
-		clv_lock_ck_rwlock.release(lock->part[count].lock, hold);
+	/* Partners: has_writer, and of the writer before, the release in `release`. */
+	return !__atomic_load_n(&lock->writer, __ATOMIC_RELAXED) &&
+	       !__atomic_exchange_n(&lock->writer, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool someone_inside(const struct part *part)
+{
+	/* Partners: count_in, whose reader saw `writer` or is seen here; acquire: count_out. */
+	return __atomic_load_n(&part->own, __ATOMIC_SEQ_CST) |
+	       __atomic_load_n(&part->others, __ATOMIC_SEQ_CST);
 }
 
 static void acquire(void *at, struct clv_hold *hold)
 {
 	struct brlock *lock = at;
 
-	for (unsigned i = 0; i < lock->cpus; i++)
-		clv_lock_ck_rwlock.acquire(lock->part[i].lock, hold);
+	(void)hold;
+	while (!set_writer(lock))
+		clv_pause();
+	for (unsigned i = 0; i < lock->cpus; i++) {
+		while (someone_inside(&lock->part[i]))
+			clv_pause();
+	}
 }
 
 static void release(void *at, struct clv_hold *hold)
 {
 	struct brlock *lock = at;
 
-	release_first(lock, hold, lock->cpus);
+	(void)hold;
+	/* Release: partners are has_writer and set_writer. */
+	__atomic_store_n(&lock->writer, 0, __ATOMIC_RELEASE);
 }
 
 static bool try_acquire(void *at, struct clv_hold *hold)
 {
 	struct brlock *lock = at;
 
+	if (!set_writer(lock))
+		return false;
 	for (unsigned i = 0; i < lock->cpus; i++) {
-		if (!clv_lock_ck_rwlock.try_acquire(lock->part[i].lock, hold)) {
-			release_first(lock, hold, i);
+		if (someone_inside(&lock->part[i])) {
+			release(lock, hold);
 			return false;
 		}
 	}
@@ -127,14 +219,15 @@ static bool try_acquire(void *at, struct clv_hold *hold)
 
 static const struct cleave_field fields[] = {
 	{ offsetof(struct brlock, part), "where the parts are" },
+	{ offsetof(struct brlock, writer), "writer" },
 	{ 0, NULL },
 };
 
 const struct clv_lock_type clv_lock_brlock = {
 	.name = "brlock",
-	.summary = "spinning, unfair; a reader-writer lock for each CPU: readers take their own, "
-		   "writers all",
-	.source = "Linux 2.4 brlock, over Concurrency Kit ck_rwlock",
+	.summary = "spinning, unfair; readers counted per CPU, writers wait for every count; writers "
+		   "preferred",
+	.source = "Linux 2.4 brlock; Concurrency Kit ck_brlock",
 	.flags = CLV_LOCK_SPINS,
 	.size_bytes = sizeof(struct brlock),
 	.init = init,

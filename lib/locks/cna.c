@@ -27,7 +27,6 @@
  * clock of 10 ms; here hand-overs are counted.
  * Source: Dice and Kogan, "Compact NUMA-aware Locks", EuroSys 2019.
  */
-#include "env.h"
 #include "locks/lock.h"
 #include "shim/shim.h"
 #include "thread.h"
@@ -57,12 +56,11 @@ static struct node *node_of(struct clv_hold *hold)
 
 static struct node *begin(struct clv_hold *hold)
 {
-	const struct clv_topology *topology = hold->thread->env->topology;
 	struct node *self = node_of(hold);
 
 	self->next = NULL;
 	self->turn = 0;
-	self->numa = topology->cpu[hold->thread->cpu].node;
+	self->numa = hold->thread->node;
 	return self;
 }
 
