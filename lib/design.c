@@ -96,7 +96,7 @@ static int take_args(struct parser *parser, struct part *part, struct clv_lock_a
 
 static int parse_lock(struct parser *parser, struct part part, struct clv_lock_spec *spec)
 {
-	char known[128] = "";
+	char known[192] = "";
 	int code = take_args(parser, &part, &spec->args);
 	if (code)
 		return code;

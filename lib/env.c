@@ -10,6 +10,7 @@
 #include <cleave/structure.h>
 
 #include "error.h"
+#include "locks/clh.h"
 #include "reclaim.h"
 #include "shim/mark.h"
 #include "thread.h"
@@ -66,6 +67,7 @@ void cleave_env_close(struct cleave_env *env)
 {
 	for (struct cleave_thread *thread = env->threads, *next; thread; thread = next) {
 		next = thread->next;
+		clv_clh_node_free(thread->clh);
 		clv_free(thread, sizeof(*thread));
 	}
 	clv_free(env->visible_readers, CLV_VISIBLE_READERS_BYTES);
@@ -115,6 +117,11 @@ static struct cleave_thread *make_handle(struct cleave_env *env, int node)
 	struct cleave_thread *made = clv_alloc(sizeof(*made), _Alignof(struct cleave_thread), node);
 	if (!made)
 		return NULL;
+	made->clh = clv_clh_node_make(node);
+	if (!made->clh) {
+		clv_free(made, sizeof(*made));
+		return NULL;
+	}
 	made->env = env;
 	clv_epoch_init(&made->epoch);
 	made->next = __atomic_load_n(&env->threads, __ATOMIC_RELAXED);

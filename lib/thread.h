@@ -11,6 +11,8 @@
 #include "locks/lock.h"
 #include "shim/shim.h"
 
+struct clv_clh_node;
+
 /* Room for the holds of a full stop, recycled by the thread that made it. */
 struct clv_hold_set {
 	struct clv_hold_set *next;
@@ -41,6 +43,7 @@ struct cleave_thread {
 	struct clv_hold_set *spare; /* hold sets not in use */
 	struct cleave_thread *next; /* env's list: live handles and ended ones */
 	struct cleave_thread *next_ended; /* env's, under its guard */
+	struct clv_clh_node *clh; /* one that is in no queue: lib/locks/clh.c */
 	_Alignas(CLV_CACHE_LINE) void *osq[3]; /* a lock's optimistic spinners: see lib/locks/osq.h */
 	struct clv_epoch_record epoch;
 };

@@ -61,8 +61,8 @@ static const struct clv_lock_type *find(const char *name)
 Test(lock_registry, has_each_lock_under_its_name)
 {
 	static const char *const names[] = {
-		"none", "pthread_mutex", "pthread_rwlock", "mutex", "ticket", "mcs", "ck_rwlock",
-		"pflock", "rwsem", "percpu", "brlock", "bravo", "tflock",
+		"none", "pthread_mutex", "pthread_rwlock", "mutex", "ticket", "mcs", "clh",
+		"ck_rwlock", "pflock", "rwsem", "percpu", "brlock", "bravo", "tflock",
 		"cna", "cohort", "rwcohort",
 	};
 
@@ -148,13 +148,14 @@ Test(locks, have_fields_in_order)
 		}
 		tables++;
 	}
-	cr_assert_eq(tables, 14, "all but those of pthread, of which the words are not known");
+	cr_assert_eq(tables, 15, "all but those of pthread, of which the words are not known");
 }
 
 Test(locks, have_the_size_their_files_say)
 {
 	cr_assert_eq(find("none")->size_bytes, 4);
 	cr_assert_eq(find("mcs")->size_bytes, sizeof(void *));
+	cr_assert_eq(find("clh")->size_bytes, sizeof(void *));
 	cr_assert_eq(find("mutex")->size_bytes, 3 * sizeof(void *));
 	cr_assert_eq(find("ck_rwlock")->size_bytes, 8);
 	cr_assert_eq(find("pflock")->size_bytes, 16);
@@ -183,6 +184,7 @@ Test(locks, have_tries_where_their_files_say)
 		{ "ticket", false, true, false },
 #endif
 		{ "mcs", false, true, false },
+		{ "clh", false, false, false },
 		{ "ck_rwlock", true, true, true },
 		{ "pflock", true, false, true },
 		{ "rwsem", true, true, true },
