@@ -9,6 +9,7 @@
 #include <cleave/cleave.h>
 
 #include "locks/lock.h"
+#include "locks/osq.h"
 #include "shim/shim.h"
 
 struct clv_clh_node;
@@ -44,7 +45,7 @@ struct cleave_thread {
 	struct cleave_thread *next; /* env's list: live handles and ended ones */
 	struct cleave_thread *next_ended; /* env's, under its guard */
 	struct clv_clh_node *clh; /* one that is in no queue: lib/locks/clh.c */
-	_Alignas(CLV_CACHE_LINE) void *osq[3]; /* a lock's optimistic spinners: see lib/locks/osq.h */
+	_Alignas(CLV_CACHE_LINE) struct clv_osq_node osq; /* a lock's optimistic spinners */
 	struct clv_epoch_record epoch;
 };
 

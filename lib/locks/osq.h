@@ -24,9 +24,14 @@
 
 struct cleave_thread;
 
+/* `turn` and `next` are what changes hands in every stay; `prev` does so only when someone leaves. */
+struct clv_osq_node {
+	struct clv_osq_node *prev, *next, *turn;
+};
+
 /* Zeroed is empty. */
 struct clv_osq {
-	struct cleave_thread *tail;
+	struct clv_osq_node *tail;
 };
 
 enum clv_osq_patience {
