@@ -63,10 +63,14 @@ static void known_locks(char *list, size_t bytes)
 		append(list, bytes, type->name);
 }
 
-/* Copy the words behind the name's first dot into design->words; part is cut to the name. */
-static int take_args(struct parser *parser, struct part *part, struct clv_lock_args *args)
+/*
+ * Copy the words behind the name, which is that long at least and ends at a dot, into design->words;
+ * part is cut to the name.
+ */
+static int take_args(struct parser *parser, struct part *part, size_t name_length,
+		     struct clv_lock_args *args)
 {
-	const char *dot = memchr(part->text, '.', part->length);
+	const char *dot = memchr(part->text + name_length, '.', part->length - name_length);
 	args->count = 0;
 	if (!dot)
 		return 0;
@@ -97,7 +101,8 @@ static int take_args(struct parser *parser, struct part *part, struct clv_lock_a
 static int parse_lock(struct parser *parser, struct part part, struct clv_lock_spec *spec)
 {
 	char known[192] = "";
-	int code = take_args(parser, &part, &spec->args);
+	int code = take_args(parser, &part, clv_lock_name_length(part.text, part.length),
+			     &spec->args);
 	if (code)
 		return code;
 	spec->type = clv_lock_type_find(part.text, part.length);
@@ -130,7 +135,7 @@ static int parse_locks(struct parser *parser, struct part part)
 static int parse_scheme(struct parser *parser, struct part part)
 {
 	char known[128] = "";
-	int code = take_args(parser, &part, &parser->design->scheme_args);
+	int code = take_args(parser, &part, 0, &parser->design->scheme_args);
 	if (code)
 		return code;
 	parser->design->scheme = clv_scheme_find(part.text, part.length);

@@ -30,6 +30,7 @@
  * Source: Dice and Kogan, "BRAVO: Biased Locking for Reader-Writer Locks", USENIX ATC 2019.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "env.h"
@@ -68,12 +69,23 @@ static uintptr_t *find_table(struct cleave_env *env)
 
 _Static_assert(WORDS * sizeof(uintptr_t) == CLV_VISIBLE_READERS_BYTES, "the table's size");
 
-static int find_inner(struct bravo *lock, const struct clv_lock_args *args,
+/* `words`: those of its arguments that name it. */
+static int find_inner(struct bravo *lock, const struct clv_lock_args *args, unsigned *words,
 		      struct cleave_error *error)
 {
 	const char *name = args->count ? args->arg[0] : "rwsem";
+	char longer[64];
 
-	lock->type = clv_lock_type_find(name, strlen(name));
+	lock->type = NULL;
+	*words = args->count ? 1 : 0;
+	if (args->count > 1) { /* rwsem.numa */
+		snprintf(longer, sizeof(longer), "%s.%s", name, args->arg[1]);
+		lock->type = clv_lock_type_find(longer, strlen(longer));
+	}
+	if (lock->type)
+		*words = 2;
+	else
+		lock->type = clv_lock_type_find(name, strlen(name));
 	if (!lock->type)
 		return clv_error(error, -EINVAL, "lock bravo: unknown lock '%s'", name);
 	if (!lock->type->acquire_shared || !(lock->type->flags & CLV_LOCK_SLEEPS) ||
@@ -81,9 +93,9 @@ static int find_inner(struct bravo *lock, const struct clv_lock_args *args,
 		return clv_error(error, -EINVAL,
 				 "lock bravo: '%s' is no sleeping reader-writer lock of the shim's",
 				 name);
-	if (args->count > 1 && !lock->type->init)
+	if (args->count > *words && !lock->type->init)
 		return clv_error(error, -EINVAL, "lock bravo: '%s' takes no argument, not '%s'",
-				 args->arg[0], args->arg[1]);
+				 lock->type->name, args->arg[*words]);
 	return 0;
 }
 
@@ -91,12 +103,14 @@ static int init(void *at, struct cleave_env *env, const struct clv_lock_args *ar
 		struct cleave_error *error)
 {
 	struct bravo *lock = at;
-	struct clv_lock_args rest = { .count = args->count ? args->count - 1 : 0 };
+	struct clv_lock_args rest = { 0 };
+	unsigned words;
 
-	int code = find_inner(lock, args, error);
+	int code = find_inner(lock, args, &words, error);
 	if (code)
 		return code;
-	memcpy(rest.arg, args->arg + 1, rest.count * sizeof(*rest.arg));
+	rest.count = args->count - words;
+	memcpy(rest.arg, args->arg + words, rest.count * sizeof(*rest.arg));
 	lock->table = find_table(env);
 	lock->inner = clv_alloc(lock->type->size_bytes, CLV_CACHE_LINE, -1);
 	if (!lock->table || !lock->inner)

@@ -45,7 +45,7 @@ struct clv_lock_args {
 };
 
 struct clv_lock_type {
-	const char *name;
+	const char *name; /* in design strings: that of the file, but may have dots in it */
 	const char *summary; /* fairness, preference of readers or writers, sleeping or spinning */
 	const char *source;
 	unsigned flags;
@@ -80,6 +80,11 @@ struct clv_lock_type {
 /* i-th lock; NULL behind the last. Threads: any, after all registrations. */
 const struct clv_lock_type *clv_lock_type_at(unsigned i);
 const struct clv_lock_type *clv_lock_type_find(const char *name, size_t length);
+/*
+ * Of words behind each other, dots between them, those that are a lock's name: the longest such name.
+ * Returns: its length; 0, there is none.
+ */
+size_t clv_lock_name_length(const char *words, size_t length);
 int clv_lock_type_add(const struct clv_lock_type *type); /* tests; -EEXIST, -ENOSPC */
 
 #endif

@@ -2,12 +2,9 @@
 /* See osq.h, and osq_core.h for how it works. */
 #include "locks/osq_core.h"
 
-#include "thread.h"
-
 static bool thread_runs(const struct clv_osq_node *node)
 {
-	return clv_is_running((const struct cleave_thread *)((uintptr_t)node -
-							     offsetof(struct cleave_thread, osq)));
+	return clv_is_running(clv_osq_thread(node));
 }
 
 bool clv_osq_enter(struct clv_osq *queue, struct cleave_thread *self,

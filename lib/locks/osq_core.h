@@ -19,8 +19,26 @@
 
 #include "locks/osq.h"
 #include "shim/shim.h"
+#include "thread.h"
+
+/* pre: the node is a thread's. */
+static inline struct cleave_thread *clv_osq_thread(const struct clv_osq_node *node)
+{
+	return (struct cleave_thread *)((uintptr_t)node - offsetof(struct cleave_thread, osq));
+}
 
 typedef bool clv_osq_ahead_fn(const struct clv_osq_node *ahead);
+
+/*
+ * pre: `self` at the head. The one behind it, if there is one; it is bound to stay until clv_osq_tell,
+ * which then is `self`'s exit (I2). Returns: NULL, nobody, or one that leaves.
+ */
+static inline struct clv_osq_node *clv_osq_take_next(struct clv_osq_node *self)
+{
+	/* Acquire: partner is the release with which the successor linked itself, or was linked. */
+	return __atomic_load_n(&self->next, __ATOMIC_RELAXED) ?
+		       __atomic_exchange_n(&self->next, NULL, __ATOMIC_ACQUIRE) : NULL;
+}
 
 /*
  * Take `self` out of the tail's end: the tail goes back to `prev`, or a successor is taken off
@@ -45,14 +63,10 @@ static inline struct clv_osq_node *clv_osq_cut_behind(struct clv_osq *queue,
 		/*
 		 * Taken out by an exchange, so that a successor that leaves right now either comes
 		 * first, and a new one links itself here, or finds nothing and waits (I2).
-		 * Acquire: partner is the release with which the successor linked itself.
 		 */
-		if (__atomic_load_n(&self->next, __ATOMIC_RELAXED)) {
-			struct clv_osq_node *next =
-				__atomic_exchange_n(&self->next, NULL, __ATOMIC_ACQUIRE);
-			if (next)
-				return next;
-		}
+		struct clv_osq_node *next = clv_osq_take_next(self);
+		if (next)
+			return next;
 		clv_pause();
 	}
 }

@@ -39,6 +39,19 @@ const struct clv_lock_type *clv_lock_type_find(const char *name, size_t length)
 	return NULL;
 }
 
+size_t clv_lock_name_length(const char *words, size_t length)
+{
+	const struct clv_lock_type *type;
+	size_t longest = 0;
+	for (unsigned i = 0; (type = clv_lock_type_at(i)); i++) {
+		size_t bytes = strlen(type->name);
+		if (bytes > longest && bytes <= length && !memcmp(type->name, words, bytes) &&
+		    (bytes == length || words[bytes] == '.'))
+			longest = bytes;
+	}
+	return longest;
+}
+
 int clv_lock_type_add(const struct clv_lock_type *type)
 {
 	if (clv_lock_type_find(type->name, strlen(type->name)))

@@ -51,6 +51,8 @@ renamed() {
 	[ "$(grep -c "$1" "$work/whole.c")" = 1 ] || fail "$original.c has not one line of '$1'"
 }
 renamed "^const struct [a-z_]* $prefix$original = {$"
-renamed "\.name = \"$original\",$"
+# In a name there may be dots for what the file has underscores for.
+named=$(printf %s "$original" | sed 's/_/[_.]/g')
+renamed "\.name = \"$named\",$"
 sed -e "s/^\(const struct [a-z_]*\) $prefix$original = {\$/\1 $prefix$name = {/" \
-	-e "s/\.name = \"$original\",\$/.name = \"$name\",/" "$work/whole.c" >"$out"
+	-e "s/\.name = \"$named\",\$/.name = \"$name\",/" "$work/whole.c" >"$out"

@@ -48,8 +48,13 @@ enum {
 /* What treats threads of a node as its own shows something only where several of them wait. */
 static unsigned threads_for(const char *original)
 {
-	return original && (!strcmp(original, "cna") || !strcmp(original, "combine")) ?
-		       THREADS_BY_NODE : THREADS;
+	static const char *const by_node[] = { "cna", "combine", "rwsem_numa" };
+
+	for (unsigned i = 0; original && i < sizeof(by_node) / sizeof(by_node[0]); i++) {
+		if (!strcmp(original, by_node[i]))
+			return THREADS_BY_NODE;
+	}
+	return THREADS;
 }
 
 /* tests/broken has a lock that sleeps where others go on; schedules do that to any lock. */

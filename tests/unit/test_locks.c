@@ -62,7 +62,7 @@ Test(lock_registry, has_each_lock_under_its_name)
 {
 	static const char *const names[] = {
 		"none", "pthread_mutex", "pthread_rwlock", "mutex", "ticket", "mcs", "clh",
-		"ck_rwlock", "pflock", "rwsem", "percpu", "brlock", "bravo", "tflock",
+		"ck_rwlock", "pflock", "rwsem", "rwsem.numa", "percpu", "brlock", "bravo", "tflock",
 		"cna", "cohort", "rwcohort",
 	};
 
@@ -148,7 +148,7 @@ Test(locks, have_fields_in_order)
 		}
 		tables++;
 	}
-	cr_assert_eq(tables, 15, "all but those of pthread, of which the words are not known");
+	cr_assert_eq(tables, 16, "all but those of pthread, of which the words are not known");
 }
 
 Test(locks, have_the_size_their_files_say)
@@ -188,6 +188,7 @@ Test(locks, have_tries_where_their_files_say)
 		{ "ck_rwlock", true, true, true },
 		{ "pflock", true, false, true },
 		{ "rwsem", true, true, true },
+		{ "rwsem.numa", true, true, true },
 		{ "percpu", true, true, true },
 		{ "brlock", true, true, true },
 		{ "bravo", true, true, true },

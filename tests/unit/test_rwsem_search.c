@@ -239,7 +239,7 @@ static void start_leavers(void *arg)
 
 static void check_leavers(void *arg)
 {
-	if (gave_up != *(unsigned *)arg || closed.tail != closed_head)
+	if (gave_up != *(unsigned *)arg || closed.tail != &closed_head->osq)
 		fake_fail("%u gave up, tail %p", gave_up, (void *)closed.tail);
 	clv_osq_exit(&closed, closed_head);
 	if (closed.tail)
@@ -272,7 +272,7 @@ static void start_movers(void *arg)
 static void check_movers(void *arg)
 {
 	(void)arg;
-	if (passed + gave_up != 6 || queue.tail || closed.tail != closed_head)
+	if (passed + gave_up != 6 || queue.tail || closed.tail != &closed_head->osq)
 		fake_fail("%u passed, %u gave up, tail %p", passed, gave_up, (void *)queue.tail);
 }
 
