@@ -17,6 +17,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "shim/mark.h"
 #include "shim/shim.h"
 #include "thread.h"
 
@@ -41,6 +42,7 @@ struct coroutine {
 };
 
 uint64_t fake_now_ns, fake_pause_ns, fake_clock_ns;
+struct cleave_env *fake_env;
 void (*fake_on_wake)(struct cleave_thread *woken);
 
 static struct coroutine *coroutines[THREADS_MAX];
@@ -105,6 +107,7 @@ struct cleave_thread *fake_start(fake_body *body, void *arg)
 	memset(self, 0, sizeof(*self));
 	self->stack = stack;
 	self->handle.id = used;
+	self->handle.env = fake_env;
 	self->body = body;
 	self->arg = arg;
 	if (!body)
@@ -369,4 +372,33 @@ bool clv_is_running(const struct cleave_thread *thread)
 		return false;
 	}
 	return true;
+}
+
+/* ---- memory ---- */
+
+void *clv_alloc(size_t size_bytes, size_t align_bytes, int node)
+{
+	void *block = NULL;
+
+	(void)node;
+	if (posix_memalign(&block, align_bytes, size_bytes))
+		return NULL;
+	return memset(block, 0, size_bytes);
+}
+
+void clv_free(void *block, size_t size_bytes)
+{
+	(void)size_bytes;
+	free(block);
+}
+
+void clv_name(const void *block, size_t bytes, size_t stride_bytes, const char *name, int index,
+	      const struct cleave_field *fields)
+{
+	(void)block;
+	(void)bytes;
+	(void)stride_bytes;
+	(void)name;
+	(void)index;
+	(void)fields;
 }

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct cleave_env;
 struct cleave_thread;
 
 enum fake_state {
@@ -39,6 +40,7 @@ extern uint64_t fake_now_ns;
 extern uint64_t fake_pause_ns; /* what one clv_pause takes */
 extern uint64_t fake_clock_ns; /* what one clv_now_ns takes */
 
+extern struct cleave_env *fake_env; /* that of threads which start; NULL: none */
 extern void (*fake_on_wake)(struct cleave_thread *woken); /* by the waker; NULL: nothing */
 
 /* Message, with the schedule in a search, and abort. For bodies, where an assertion cannot be. */

@@ -12,14 +12,11 @@
 
 #include "fake_shim.h"
 #include "locks/lock.h"
+#include "rwsem_kind.h"
 #include "thread.h"
-
-extern const struct clv_lock_type clv_lock_rwsem;
 
 enum { WRITER = 1, WAITERS = 2, HANDOFF = 4, READER = 256 };
 enum { MS = 1000000, HANDOFF_AFTER_NS = 4 * MS };
-
-static _Alignas(CLV_CACHE_LINE) unsigned char lock[CLV_CACHE_LINE];
 
 struct actor {
 	struct clv_hold hold;
@@ -37,8 +34,7 @@ static inline uint64_t word(void)
 
 static inline void fresh(void)
 {
-	cr_assert_leq(clv_lock_rwsem.size_bytes, sizeof(lock));
-	memset(lock, 0, sizeof(lock));
+	cr_assert(make_fresh());
 }
 
 static inline void write_and_wait(struct cleave_thread *self, void *arg)
@@ -46,11 +42,11 @@ static inline void write_and_wait(struct cleave_thread *self, void *arg)
 	struct actor *actor = arg;
 
 	actor->hold.thread = self;
-	clv_lock_rwsem.acquire(lock, &actor->hold);
+	RWSEM.acquire(lock, &actor->hold);
 	actor->inside = true;
 	fake_stop();
 	actor->inside = false;
-	clv_lock_rwsem.release(lock, &actor->hold);
+	RWSEM.release(lock, &actor->hold);
 }
 
 static inline void read_and_wait(struct cleave_thread *self, void *arg)
@@ -58,11 +54,11 @@ static inline void read_and_wait(struct cleave_thread *self, void *arg)
 	struct actor *actor = arg;
 
 	actor->hold.thread = self;
-	clv_lock_rwsem.acquire_shared(lock, &actor->hold);
+	RWSEM.acquire_shared(lock, &actor->hold);
 	actor->inside = true;
 	fake_stop();
 	actor->inside = false;
-	clv_lock_rwsem.release_shared(lock, &actor->hold);
+	RWSEM.release_shared(lock, &actor->hold);
 }
 
 static inline struct actor *writer(struct actor *actor)

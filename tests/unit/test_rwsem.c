@@ -15,9 +15,9 @@ Test(rwsem, writer_takes_a_free_lock_without_waiting)
 
 	fake_clock_ns = 1;
 	for (unsigned i = 0; i < 3; i++) {
-		clv_lock_rwsem.acquire(lock, &hold);
+		RWSEM.acquire(lock, &hold);
 		cr_assert_eq(word(), WRITER);
-		clv_lock_rwsem.release(lock, &hold);
+		RWSEM.release(lock, &hold);
 		cr_assert_eq(word(), 0);
 	}
 	cr_assert_eq(fake_now_ns, 0, "it looked at the clock");
@@ -28,11 +28,11 @@ Test(rwsem, readers_share)
 	struct clv_hold a = {.thread = fake_start(NULL, NULL)};
 	struct clv_hold b = {.thread = fake_start(NULL, NULL)};
 
-	clv_lock_rwsem.acquire_shared(lock, &a);
-	clv_lock_rwsem.acquire_shared(lock, &b);
+	RWSEM.acquire_shared(lock, &a);
+	RWSEM.acquire_shared(lock, &b);
 	cr_assert_eq(word(), 2 * READER);
-	clv_lock_rwsem.release_shared(lock, &a);
-	clv_lock_rwsem.release_shared(lock, &b);
+	RWSEM.release_shared(lock, &a);
+	RWSEM.release_shared(lock, &b);
 	cr_assert_eq(word(), 0);
 }
 
@@ -58,7 +58,7 @@ Test(rwsem, writer_excludes)
 
 Test(rwsem, tries)
 {
-	const struct clv_lock_type *type = &clv_lock_rwsem;
+	const struct clv_lock_type *type = &RWSEM;
 	struct clv_hold a = {.thread = fake_start(NULL, NULL)};
 	struct clv_hold b = {.thread = fake_start(NULL, NULL)};
 	struct actor queued;

@@ -12,13 +12,11 @@
 #include "fake_shim.h"
 #include "locks/lock.h"
 #include "locks/osq.h"
+#include "rwsem_kind.h"
 #include "thread.h"
-
-extern const struct clv_lock_type clv_lock_rwsem;
 
 enum { US = 1000, MS = 1000 * US };
 
-static _Alignas(CLV_CACHE_LINE) unsigned char lock[CLV_CACHE_LINE];
 static struct clv_osq queue;
 static unsigned writers_inside, readers_inside, gave_up, passed;
 
@@ -30,11 +28,11 @@ static void use_lock(struct cleave_thread *self, void *arg)
 	for (const char *at = arg; *at; at++) {
 		bool shared = *at == 'r' || *at == 'R';
 		if (*at == 'w') {
-			clv_lock_rwsem.acquire(lock, &hold);
+			RWSEM.acquire(lock, &hold);
 		} else if (*at == 'r') {
-			clv_lock_rwsem.acquire_shared(lock, &hold);
-		} else if (shared ? !clv_lock_rwsem.try_acquire_shared(lock, &hold)
-				  : !clv_lock_rwsem.try_acquire(lock, &hold)) {
+			RWSEM.acquire_shared(lock, &hold);
+		} else if (shared ? !RWSEM.try_acquire_shared(lock, &hold)
+				  : !RWSEM.try_acquire(lock, &hold)) {
 			gave_up++;
 			continue;
 		}
@@ -46,9 +44,9 @@ static void use_lock(struct cleave_thread *self, void *arg)
 		*(shared ? &readers_inside : &writers_inside) -= 1;
 		passed++;
 		if (shared)
-			clv_lock_rwsem.release_shared(lock, &hold);
+			RWSEM.release_shared(lock, &hold);
 		else
-			clv_lock_rwsem.release(lock, &hold);
+			RWSEM.release(lock, &hold);
 	}
 }
 
@@ -56,10 +54,12 @@ static void start_users(void *arg)
 {
 	char *(*scripts)[4] = arg;
 
-	memset(lock, 0, sizeof(lock));
+	if (!make_fresh())
+		fake_fail("no lock");
 	passed = gave_up = 0;
 	for (unsigned i = 0; i < 4 && (*scripts)[i]; i++)
-		fake_start(use_lock, (*scripts)[i]);
+		/* On one node two of them, or three. */
+		fake_start(use_lock, (*scripts)[i])->cpu = i == 1;
 }
 
 static void check_users(void *arg)
@@ -76,7 +76,7 @@ static void check_users(void *arg)
 	if (word)
 		fake_fail("the word ends as %llx", (unsigned long long)word);
 	/* Behind the owner, a hint that stays: no spinner, no wait lock, no waiter. */
-	for (unsigned i = 16; i < clv_lock_rwsem.size_bytes; i++)
+	for (unsigned i = 16; i < RWSEM_BYTES; i++)
 		if (lock[i])
 			fake_fail("byte %u of the lock ends as %x", i, lock[i]);
 }
