@@ -93,6 +93,18 @@ void clv_explore_close(void)
 	table = NULL;
 }
 
+uint8_t *clv_explore_note_reached(size_t *bytes)
+{
+	*bytes = clv_sim_code_bytes();
+	/* Shared: children write it. */
+	uint8_t *reached = mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+				0);
+	if (reached == MAP_FAILED)
+		return NULL;
+	clv_sim_note_reached(reached);
+	return reached;
+}
+
 int clv_explore_look(const struct clv_explore_config *config, char canonical[CLV_DESIGN_BYTES],
 		     struct cleave_error *error)
 {

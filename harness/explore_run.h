@@ -43,6 +43,11 @@ struct clv_explore_result {
  * Returns: 0; negative errno with a line in error.
  */
 int clv_explore_open(const struct clv_explore *table, struct cleave_error *error);
+/*
+ * From here to close: a byte for each of the code's, set where one of its basic blocks was run by a
+ * body, in any schedule. pre: open. Returns: NULL, no memory.
+ */
+uint8_t *clv_explore_note_reached(size_t *bytes);
 /* Returns: as table->look. pre: open. */
 int clv_explore_look(const struct clv_explore_config *config, char canonical[CLV_DESIGN_BYTES],
 		     struct cleave_error *error);

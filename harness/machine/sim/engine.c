@@ -539,6 +539,16 @@ int clv_sim_rewind(const struct clv_sim_config *config, struct cleave_error *err
 	return 0;
 }
 
+size_t clv_sim_code_bytes(void)
+{
+	return (size_t)(__stop_clv_sim_text - __start_clv_sim_text);
+}
+
+void clv_sim_note_reached(uint8_t *reached)
+{
+	clv_sim.reached = reached;
+}
+
 const struct clv_sim_counts *clv_sim_counts(void)
 {
 	return &clv_sim.counts;

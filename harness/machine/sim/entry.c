@@ -353,11 +353,14 @@ void ENTRY(block)(void)
 		return;
 	if (UNLIKELY(++clv_sim.counts.blocks % CLV_BLOCKS_BARE == 0))
 		clv_core_idle(cpu);
-	if (UNLIKELY(!clv_sim.charged))
-		return;
 	/* Relative to the instrumented code: no matter where it is, or what else is linked. */
 	uint32_t block = (uint32_t)((uintptr_t)__builtin_return_address(0) -
 				    (uintptr_t)__start_clv_sim_text);
+	if (UNLIKELY(!clv_sim.charged)) {
+		if (clv_sim.reached)
+			clv_sim.reached[block] = 1;
+		return;
+	}
 	bool right = predict(cpu, block);
 	/* Out of a loop that has waited: hardware has learnt to stay, in many turns; here were two. */
 	if (UNLIKELY(cpu->roused && cpu->last_done > cpu->clock))

@@ -143,6 +143,8 @@ struct clv_vcpu {
 	void *start;	   /* entry, before the first switch to it */
 	unsigned thread;
 	uint32_t priority; /* PCT */
+	unsigned turns;	   /* explored: short bounded ones in one go */
+	uint64_t turn_step; /* when the last was */
 };
 
 struct clv_sim {
@@ -179,6 +181,7 @@ struct clv_sim {
 	uint64_t outside_ps; /* the clock outside bodies: so that a reading's cost can be measured */
 	uint64_t accesses_seen; /* when loops without any were looked for last */
 	uint64_t change_at[16]; /* PCT */
+	uint8_t *reached;	/* NULL, or for each byte of the code: a block began behind it */
 	uint32_t lowest;
 };
 
@@ -191,7 +194,7 @@ extern uint64_t clv_sim_limit_ps, clv_sim_ahead_ps;
 /* The variables of the instrumented code, in sections of their own: names that the linker makes. */
 #define CLV_WEAK __attribute__((weak, visibility("hidden")))
 extern char __start_clv_sim_data[] CLV_WEAK, __stop_clv_sim_data[] CLV_WEAK;
-extern const char __start_clv_sim_text[] CLV_WEAK;
+extern const char __start_clv_sim_text[] CLV_WEAK, __stop_clv_sim_text[] CLV_WEAK;
 extern char __start_clv_sim_bss[] CLV_WEAK, __stop_clv_sim_bss[] CLV_WEAK;
 
 /* ---- engine.c ---- */
@@ -211,6 +214,8 @@ void clv_policy_begin(void);
 uint64_t clv_policy_now_ns(void);
 /* PCT: it only passes the time; everybody else first. */
 void clv_policy_demote(struct clv_vcpu *cpu);
+/* A turn of a loop that counts them. */
+void clv_policy_turn(struct clv_vcpu *cpu);
 /* Who runs next of those that could; `self`, which may be one, is about to do an access. */
 struct clv_vcpu *clv_policy_next(struct clv_vcpu *self, bool self_can);
 

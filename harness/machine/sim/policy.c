@@ -12,6 +12,10 @@
  *          not taken out, goes to the bottom, or its loop would never end.
  *          Source: Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010.
  *
+ * A lock that counts its turns and then sleeps would nearly never sleep, as others go on with each
+ * turn. So in every fourth schedule a CPU does short turns of a loop that counts them (clv_pause_bounded)
+ * in one go, up to more than any lock counts.
+ *
  * Time goes by with accesses, at a pace drawn for the schedule, 10 ns to 10 us each: limits of time
  * are reached in some schedules and not in others.
  *
@@ -19,8 +23,14 @@
  */
 #include "internal.h"
 
+enum {
+	TURNS_MAX = 2048,
+	SHORT_TURN = 32, /* accesses */
+};
+
 static unsigned rarely; /* one of 2^rarely */
 static uint64_t access_ns;
+static unsigned patience; /* bounded turns */
 
 void clv_policy_begin(void)
 {
@@ -37,6 +47,7 @@ void clv_policy_begin(void)
 		clv_sim.change_at[i] = clv_engine_random() % (config->steps ? config->steps : 1);
 	static const uint64_t paces[] = { 10, 100, 1000, 10000 };
 	access_ns = paces[clv_engine_random() % 4];
+	patience = clv_engine_random() % 4 ? 1 : TURNS_MAX;
 }
 
 uint64_t clv_policy_now_ns(void)
@@ -47,6 +58,22 @@ uint64_t clv_policy_now_ns(void)
 void clv_policy_demote(struct clv_vcpu *cpu)
 {
 	cpu->priority = clv_sim.lowest--;
+}
+
+void clv_policy_turn(struct clv_vcpu *cpu)
+{
+	bool is_short = clv_sim.counts.steps - cpu->turn_step < SHORT_TURN;
+	cpu->turn_step = clv_sim.counts.steps;
+	if (is_short && ++cpu->turns < patience)
+		return;
+	cpu->turns = 0;
+	clv_policy_demote(cpu);
+}
+
+/* Between two of its turns in one go. */
+static bool is_turning(const struct clv_vcpu *cpu)
+{
+	return cpu->turns && clv_sim.counts.steps - cpu->turn_step < SHORT_TURN;
 }
 
 static bool could_run(const struct clv_vcpu *cpu, bool patient)
@@ -93,7 +120,7 @@ static struct clv_vcpu *pick_highest(struct clv_vcpu *self, bool self_can)
 struct clv_vcpu *clv_policy_next(struct clv_vcpu *self, bool self_can)
 {
 	if (clv_sim.config.policy == CLV_POLICY_RANDOM) {
-		if (self_can && clv_engine_random() >> (64 - rarely))
+		if (self_can && (is_turning(self) || clv_engine_random() >> (64 - rarely)))
 			return self;
 		return pick_random(self, self_can);
 	}

@@ -90,8 +90,8 @@ void clv_sim_pause_bounded(void)
 	struct clv_vcpu *cpu = clv_sim_current;
 	if (!cpu)
 		return;
-	if (clv_sim.config.policy == CLV_POLICY_PCT)
-		clv_policy_demote(cpu);
+	if (!clv_sim.charged)
+		clv_policy_turn(cpu);
 	clv_core_strict(cpu);
 	cpu->clock = clv_max(cpu->clock, cpu->loads_done) + clv_sim.costs.pause_ps;
 	cpu->paused_ps = cpu->clock;

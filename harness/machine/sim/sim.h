@@ -55,6 +55,12 @@ void clv_sim_close(void);
  */
 int clv_sim_keep(struct cleave_error *error);
 int clv_sim_rewind(const struct clv_sim_config *config, struct cleave_error *error);
+/*
+ * The size of the instrumented code; and where to note, in as many bytes, which places of it are
+ * reached in runs without costs: 1 where a call of the block tracer returns to. NULL: nowhere.
+ */
+size_t clv_sim_code_bytes(void);
+void clv_sim_note_reached(uint8_t *reached);
 
 /*
  * Memory that the simulation sees, zeroed; what the instrumented code gets as clv_alloc. Inside a
