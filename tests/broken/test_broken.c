@@ -21,13 +21,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bugs.h"
 #include "dawdle.h"
 #include "lib/locks/lock.h"
 #include "lib/schemes/scheme.h"
 #include "tests/model/suite.h"
-
-enum kind { structure, scheme, lock };
-enum how { WRONG, HANGS };
+#include "tests/wanted.h"
 
 enum {
 	BROKEN_SEEDS = 20, /* of the check that has to catch it; the first that does is enough */
@@ -38,20 +37,8 @@ enum {
 	CATCHERS_SHOWN = 4,
 };
 
-struct broken {
-	const char *name;
-	enum kind kind;
-	const char *original;
-	const char *design;
-	const char *check;
-	enum how how;
-};
-
-static const struct broken table[] = {
-#define CLV_BROKEN(name, kind, original, design, check, how)                                       \
-	{ #name, kind, #original, design, #check, how },
+static const struct bug table[] = {
 #include "registry.def"
-#undef CLV_BROKEN
 };
 
 enum { BUGS = sizeof(table) / sizeof(table[0]) };
@@ -202,7 +189,7 @@ static const char *check_name(unsigned i)
 }
 
 /* Returns: was it caught, by the check and in the way that is expected? */
-static bool catch_one(const struct broken *broken)
+static bool catch_one(const struct bug *broken)
 {
 	char design[128], name[80], others[200] = "";
 	enum end end = PASSED;
@@ -246,17 +233,7 @@ static bool catch_one(const struct broken *broken)
 
 /* ---- the same without the change ---- */
 
-static bool first_of_original(unsigned i)
-{
-	for (unsigned k = 0; k < i; k++) {
-		if (!strcmp(table[k].design, table[i].design) &&
-		    !strcmp(table[k].original, table[i].original))
-			return false;
-	}
-	return true;
-}
-
-static bool pass_intact(const struct broken *broken)
+static bool pass_intact(const struct bug *broken)
 {
 	char design[128], name[80];
 	const char *check;
@@ -279,15 +256,6 @@ static bool pass_intact(const struct broken *broken)
 	return true;
 }
 
-static bool wanted(const char *name, int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], name))
-			return true;
-	}
-	return argc < 2;
-}
-
 int main(int argc, char **argv)
 {
 	unsigned bugs = 0, caught = 0, intact = 0, passed = 0;
@@ -297,11 +265,11 @@ int main(int argc, char **argv)
 	if (result == MAP_FAILED || !register_all())
 		return 1;
 	for (unsigned i = 0; i < BUGS; i++) {
-		if (!wanted(table[i].name, argc, argv))
+		if (!is_wanted(table[i].name, argc, argv))
 			continue;
 		bugs++;
 		caught += catch_one(&table[i]);
-		if (first_of_original(i)) {
+		if (is_first_of_original(table, i)) {
 			intact++;
 			passed += pass_intact(&table[i]);
 		}

@@ -10,6 +10,8 @@
 #include <stdio.h>
 
 #include "harness/peers/peers.h"
+#include "lib/locks/lock.h"
+#include "tests/model/designs.h"
 #include "tests/model/suite.h"
 
 struct totals {
@@ -49,7 +51,7 @@ int main(int argc, char **argv)
 	}
 	if (clv_peers_register(NULL) || !suite_open(&suite))
 		return 1;
-	suite_designs(&suite, argv[1], run, &totals);
+	designs_cover(suite.env, argv[1], CLV_LOCK_SPINS, run, &totals);
 	suite_close(&suite);
 	printf("%u designs, %u checks, %u failed\n", totals.designs, totals.checks, totals.failed);
 	return !totals.checks || totals.failed;

@@ -13,24 +13,13 @@
 
 #include "harness/explore_run.h"
 #include "seeded.h"
+#include "tests/broken/bugs.h"
+#include "tests/wanted.h"
 
-enum how { WRONG, HANGS };
-
-struct broken {
-	const char *name;
-	const char *original; /* NULL: its intact form is among `others` */
-	const char *design;
-	const char *check;
-	enum how how;
-};
-
-static const struct broken table[] = {
-#define CLV_BROKEN(name, kind, original, design, check, how)                                       \
-	{ #name, #original, design, #check, how },
+static const struct bug table[] = {
 #include "../broken/registry.def"
 #include "registry.def"
-#undef CLV_BROKEN
-	{ "hasty", NULL, "%s/one:rwsem", "poison", WRONG },
+	{ "hasty", NULL /* among `others` */, "%s/one:rwsem", "poison", WRONG },
 };
 
 static const char *const others[] = { "list_unlocked/one:rwsem", "list_unlocked@cpu2/each:mcs",
@@ -58,7 +47,7 @@ static unsigned threads_for(const char *original)
 }
 
 /* tests/broken has a lock that sleeps where others go on; schedules do that to any lock. */
-static void make_design(char *out, size_t bytes, const struct broken *broken, const char *prefix,
+static void make_design(char *out, size_t bytes, const struct bug *broken, const char *prefix,
 			const char *name)
 {
 	char copy[80], format[128];
@@ -129,7 +118,7 @@ static bool agrees(const struct clv_explore_plan *plan, const struct clv_explore
 	return true;
 }
 
-static bool find(const struct broken *broken)
+static bool find(const struct bug *broken)
 {
 	char design[128], canonical[CLV_DESIGN_BYTES];
 	struct cleave_error error;
@@ -159,16 +148,6 @@ static bool find(const struct broken *broken)
 	/* Beyond the first batch, or there is nothing to agree about. */
 	return replays(&plan, &result) &&
 	       (result.schedules < 1000 || agrees(&plan, &result));
-}
-
-static bool first_of_original(unsigned i)
-{
-	for (unsigned k = 0; k < i; k++) {
-		if (table[k].original && !strcmp(table[k].design, table[i].design) &&
-		    !strcmp(table[k].original, table[i].original))
-			return false;
-	}
-	return true;
 }
 
 /* Returns: 0; 1 if a schedule of the design fails. */
@@ -204,15 +183,6 @@ static unsigned pass(const char *design, unsigned threads, uint64_t schedules)
 	return !scenarios;
 }
 
-static bool wanted(const char *name, int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], name))
-			return true;
-	}
-	return argc < 2;
-}
-
 int main(int argc, char **argv)
 {
 	const char *is_long = getenv("CLEAVE_LONG");
@@ -227,21 +197,21 @@ int main(int argc, char **argv)
 	}
 	printf("%-26s %6s  %-6s %9s\n", "bug", "found", "policy", "accesses");
 	for (unsigned i = 0; i < BUGS; i++) {
-		if (!is_scenario(table[i].check) || !wanted(table[i].name, argc, argv))
+		if (!is_scenario(table[i].check) || !is_wanted(table[i].name, argc, argv))
 			continue;
 		bugs++;
 		found += find(&table[i]);
 	}
 	for (unsigned i = 0; i < BUGS; i++) {
 		char design[128];
-		if (!table[i].original || !first_of_original(i) ||
-		    !wanted(table[i].name, argc, argv))
+		if (!table[i].original || !is_first_of_original(table, i) ||
+		    !is_wanted(table[i].name, argc, argv))
 			continue;
 		make_design(design, sizeof(design), &table[i], "intact_", table[i].original);
 		fail += pass(design, threads_for(table[i].original), schedules);
 	}
 	for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-		if (wanted("hasty", argc, argv))
+		if (is_wanted("hasty", argc, argv))
 			fail += pass(others[i], THREADS, schedules);
 	}
 	clv_explore_close();

@@ -20,6 +20,7 @@
 #include "lib/map.h"
 #include "oracle.h"
 #include "suite.h"
+#include "tests/wanted.h"
 
 enum {
 	SHAPE_OPS = 20000, /* of each shape; times suite_scale() */
@@ -385,15 +386,6 @@ static bool run_structure(const struct suite *suite, const struct cleave_structu
 	return true;
 }
 
-static bool is_named(const struct cleave_structure *structure, int count, char **names)
-{
-	for (int i = 0; i < count; i++) {
-		if (!strcmp(names[i], structure->name))
-			return true;
-	}
-	return count == 0;
-}
-
 int main(int argc, char **argv)
 {
 	const struct cleave_structure *structure;
@@ -403,7 +395,7 @@ int main(int argc, char **argv)
 	if (!suite_open(&suite))
 		return 1;
 	for (unsigned i = 0; (structure = cleave_structure_at(i)); i++) {
-		if ((structure->flags & CLEAVE_SINK) || !is_named(structure, argc - 1, argv + 1))
+		if ((structure->flags & CLEAVE_SINK) || !is_wanted(structure->name, argc, argv))
 			continue;
 		ran++;
 		failed += !run_structure(&suite, structure);

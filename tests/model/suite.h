@@ -124,12 +124,4 @@ bool suite_scenario(const struct suite *suite, const char *design,
 /* Does the design exist, are its parts for each other? Returns: cleave_open's code. */
 int suite_try_open(const struct suite *suite, const char *design, struct cleave_error *error);
 
-/*
- * All designs of registered structures and schemes over three partitions, under one of three locks
- * (with CLEAVE_LONG under each), those of other structures than `structure` left out if it is not
- * NULL. Returns: how many were visited.
- */
-unsigned suite_designs(const struct suite *suite, const char *structure,
-		       void (*visit)(const char *design, void *arg), void *arg);
-
 #endif

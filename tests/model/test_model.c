@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * The contract, for every structure under every scheme and partition, and of three locks under one
- * each, or with CLEAVE_LONG under all. Prints how many designs
- * and checks there were; a design whose parts do not go together is counted as refused.
+ * The contract, for all that designs.h lists: the designs that have names, every scheme with every
+ * lock over rb_interval, and a cover of all pairs of structure, scheme, partition and lock; without
+ * CLEAVE_LONG of locks that sleep, in the latter, and a round of each scenario where threads spin,
+ * which beside other tests is mostly for those that have no CPU. Prints how many designs there were,
+ * and how many were refused, since their parts do not go together.
  */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
@@ -16,6 +18,8 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
+#include "designs.h"
+#include "lib/design.h"
 #include "suite.h"
 
 enum { DESIGN_BYTES = 128, DESIGNS_MAX = 4096 };
@@ -65,19 +69,48 @@ static void watch_crashes(void)
 }
 #endif
 
+/* As it names itself; what does not parse as it is. */
+static void name(char *out, const char *design)
+{
+	struct clv_design parsed;
+
+	if (clv_design_parse(&parsed, design, NULL))
+		snprintf(out, DESIGN_BYTES, "%s", design);
+	else
+		clv_design_name(&parsed, out, DESIGN_BYTES);
+}
+
+static bool has(const struct designs *designs, const char *canonical)
+{
+	for (size_t i = 0; i < designs->count; i++) {
+		if (!strcmp(designs->at[i].name, canonical))
+			return true;
+	}
+	return false;
+}
+
 static void collect(const char *design, void *arg)
 {
 	struct designs *designs = arg;
-	struct cleave_error error = { "" };
-	int code = suite_try_open(designs->suite, design, &error);
+	char canonical[DESIGN_BYTES];
+	int code = suite_try_open(designs->suite, design, NULL);
 
 	if (code == -ENOTSUP) {
 		designs->refused++;
 		return;
 	}
 	/* Any other code is left for the test to report. */
-	if (designs->count < DESIGNS_MAX)
-		snprintf(designs->at[designs->count++].name, DESIGN_BYTES, "%s", design);
+	name(canonical, design);
+	if (designs->count < DESIGNS_MAX && !has(designs, canonical))
+		snprintf(designs->at[designs->count++].name, DESIGN_BYTES, "%s", canonical);
+}
+
+static void collect_all(struct designs *designs)
+{
+	designs_named(collect, designs);
+	designs_locked(collect, designs);
+	designs_cover(designs->suite->env, NULL, suite_scale() > 1 ? 0 : CLV_LOCK_SPINS, collect,
+		      designs);
 }
 
 static struct suite make_suite(void)
@@ -109,7 +142,7 @@ ParameterizedTestParameters(model, contract)
 	designs.at = cr_malloc(DESIGNS_MAX * sizeof(*designs.at));
 	if (suite_open(&suite)) {
 		designs.suite = &suite;
-		suite_designs(&suite, NULL, collect, &designs);
+		collect_all(&designs);
 		suite_close(&suite);
 	}
 	return cr_make_param_array(struct design, designs.at, designs.count);
@@ -122,6 +155,9 @@ ParameterizedTest(struct design *design, model, contract)
 
 	snprintf(current, sizeof(current), "%s", design->name);
 	watch_crashes();
+	if (designs_spin(design->name))
+		suite.rounds = suite_scale();
+	suite.threads = designs_threads(design->name, suite.threads);
 	cr_assert(suite_open(&suite));
 	cr_expect_eq(suite_run(&suite, design->name, NULL, &ran, report, NULL), 0);
 	suite_close(&suite);
@@ -145,20 +181,109 @@ Test(model, every_structure_has_designs)
 {
 	struct suite suite = make_suite();
 	const struct cleave_structure *structure;
-	unsigned all = 0, refused = 0;
 
 	cr_assert(suite_open(&suite));
 	for (unsigned i = 0; (structure = cleave_structure_at(i)); i++) {
 		struct designs designs = { .suite = &suite };
 
-		suite_designs(&suite, structure->name, count, &designs);
+		designs_cover(suite.env, structure->name, 0, count, &designs);
 		cr_expect(designs.count > 0, "%s: all %u designs are refused", structure->name,
 			  designs.refused);
-		all += (unsigned)designs.count;
-		refused += designs.refused;
 	}
 	suite_close(&suite);
-	printf("%u designs, %u refused\n", all, refused);
+}
+
+/* Of structure and lock; a design's are marked as met. */
+struct pairs {
+	const struct suite *suite;
+	bool met[64][64];
+};
+
+static unsigned place(const void *wanted, const void *(*at)(unsigned i))
+{
+	unsigned i = 0;
+
+	while (at(i) != wanted)
+		i++;
+	return i;
+}
+
+static const void *structure_at(unsigned i)
+{
+	return cleave_structure_at(i);
+}
+
+static const void *lock_at(unsigned i)
+{
+	return clv_lock_type_at(i);
+}
+
+static void meet(const char *design, void *arg)
+{
+	struct pairs *pairs = arg;
+	struct clv_design parsed;
+
+	if (suite_try_open(pairs->suite, design, NULL) ||
+	    clv_design_parse(&parsed, design, NULL) || !parsed.lock[0].type)
+		return;
+	pairs->met[place(parsed.structure, structure_at)][place(parsed.lock[0].type, lock_at)] =
+		true;
+}
+
+/* Schemes with locks: designs_locked; structures with schemes: designs_cover has all of them. */
+Test(model, every_structure_meets_every_lock)
+{
+	struct suite suite = make_suite();
+	struct pairs pairs = { .suite = &suite };
+	const struct cleave_structure *structure;
+	const struct clv_lock_type *lock;
+
+	cr_assert(suite_open(&suite));
+	designs_cover(suite.env, NULL, 0, meet, &pairs);
+	for (unsigned i = 0; (structure = cleave_structure_at(i)); i++) {
+		for (unsigned k = 0; (lock = clv_lock_type_at(k)); k++) {
+			char design[DESIGN_BYTES];
+
+			snprintf(design, sizeof(design), "%s/one:%s", structure->name, lock->name);
+			cr_expect(pairs.met[i][k] || suite_try_open(&suite, design, NULL),
+				  "%s does not meet %s", structure->name, lock->name);
+		}
+	}
+	suite_close(&suite);
+}
+
+static void refuse(const char *design, void *arg)
+{
+	struct designs *designs = arg;
+	struct cleave_error error = { "" };
+	int code = suite_try_open(designs->suite, design, &error);
+
+	designs->count++;
+	designs->refused += code != 0;
+	if (!code)
+		return;
+	cr_expect_eq(code, -ENOTSUP, "%s: %d: %s", design, code, error.text);
+	cr_expect(designs_may_refuse(design), "%s is refused: %s", design, error.text);
+	cr_expect(error.text[0] && !strchr(error.text, '\n'), "%s: not one line: '%s'", design,
+		  error.text);
+}
+
+/* What does not go together says so, and nothing else is refused. */
+Test(model, refusals)
+{
+	struct suite suite = make_suite();
+	struct designs locked = { .suite = &suite }, named = { .suite = &suite };
+	struct designs cover = { .suite = &suite };
+
+	cr_assert(suite_open(&suite));
+	designs_locked(refuse, &locked);
+	designs_named(refuse, &named);
+	designs_cover(suite.env, NULL, 0, count, &cover);
+	suite_close(&suite);
+	cr_expect_eq(named.refused, 0);
+	printf("%zu designs with names; %zu of schemes and locks, %u of them refused; %zu of pairs, "
+	       "%u refused\n", named.count, locked.count, locked.refused,
+	       cover.count + cover.refused, cover.refused);
 }
 
 /*

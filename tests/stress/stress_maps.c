@@ -3,7 +3,7 @@
  * usage: stress_maps [--seconds N] [--rounds N] [--seed S] [DESIGN...]
  *
  * The observers' scenarios on threads, over every structure, and a list whose walks take no lock,
- * under every scheme, and with every lock. Plain threads and nothing else, so that it runs under
+ * under every scheme, with every lock, and the designs that have names. Plain threads and nothing else, so that it runs under
  * the thread sanitizer. One line a design: how many scenarios, how often. Exit: 0 all held; 1 one
  * did not; 2 wrong usage.
  *
@@ -11,7 +11,6 @@
  * passed. Four threads; as many as there are CPUs, if less, where waiters spin.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +18,11 @@
 
 #include "lib/design.h"
 #include "lib/schemes/scheme.h"
+#include "tests/model/designs.h"
 #include "tests/model/list_unlocked.h"
 #include "tests/model/suite.h"
 
-enum { THREADS = 4, SPINNING_THREADS = 2 };
+enum { THREADS = 4 };
 
 struct stress {
 	struct suite suite;
@@ -44,19 +44,6 @@ static int say_usage(const char *what)
 		fprintf(stderr, "cleave: stress_maps: %s\n", what);
 	fprintf(stderr, "usage: stress_maps [--seconds N] [--rounds N] [--seed S] [DESIGN...]\n");
 	return 2;
-}
-
-static unsigned threads_for(const char *design)
-{
-	struct clv_design parsed;
-	cpu_set_t set;
-
-	if (clv_design_parse(&parsed, design, NULL) ||
-	    !(clv_design_waiting(&parsed) & CLV_LOCK_SPINS))
-		return THREADS;
-	if (!sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) > SPINNING_THREADS)
-		return CPU_COUNT(&set) < THREADS ? (unsigned)CPU_COUNT(&set) : THREADS;
-	return SPINNING_THREADS;
 }
 
 /* Does this design keep what the scenario needs? */
@@ -88,7 +75,7 @@ static void run_design(const char *design, void *arg)
 		stress->failed++;
 		return;
 	}
-	stress->suite.threads = threads_for(design);
+	stress->suite.threads = designs_threads(design, THREADS);
 	for (unsigned i = 0; (scenario = clv_scenario_at(i)); i++) {
 		struct outcome outcome;
 
@@ -110,12 +97,20 @@ static void run_design(const char *design, void *arg)
 	stress->failed += failed;
 }
 
-/* Every structure under every scheme by the default lock; one of them under every lock. */
+static void run_locked(const char *design, void *arg)
+{
+	struct clv_design parsed;
+
+	if (clv_design_parse(&parsed, design, NULL) ||
+	    !(clv_design_waiting(&parsed) & CLV_LOCK_ONE_THREAD))
+		run_design(design, arg);
+}
+
+/* Every structure under every scheme by the default lock; one of them under every lock; the named. */
 static void run_all(struct stress *stress)
 {
 	static const char *const partitions[] = { "", "@cpu4", "@hash4" };
 	const struct cleave_structure *structure;
-	const struct clv_lock_type *lock;
 	const struct clv_scheme *scheme;
 	char design[128];
 
@@ -128,21 +123,8 @@ static void run_all(struct stress *stress)
 			}
 		}
 	}
-	for (unsigned i = 0; i < 3; i++) {
-		snprintf(design, sizeof(design), "rb_interval%s/each.handover", partitions[i]);
-		run_design(design, stress);
-	}
-	for (unsigned i = 0; (lock = clv_lock_type_at(i)); i++) {
-		if (lock->flags & CLV_LOCK_ONE_THREAD)
-			continue;
-		for (unsigned k = 0; (scheme = clv_scheme_at(k)); k++) {
-			if (scheme->locks == CLV_SCHEME_NO_LOCK)
-				continue;
-			snprintf(design, sizeof(design), "rb_interval@cpu4/%s:%s", scheme->name,
-				 lock->name);
-			run_design(design, stress);
-		}
-	}
+	designs_locked(run_locked, stress);
+	designs_named(run_design, stress);
 }
 
 int main(int argc, char **argv)
