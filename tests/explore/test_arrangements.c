@@ -4,12 +4,12 @@
  *
  * The observers of C1-C8 under explored schedules, for all that tests/model/designs.h lists: the
  * designs that have names, every scheme with every lock over rb_interval, and a cover of all pairs of
- * structure, scheme, partition and lock. Prints a line for each list: how many designs, how many
- * schedules; and a line for each failure, with what replays it. What waits outside the shim, or is
+ * structure, scheme, partition and lock. Prints a line for each design and each list: how many
+ * schedules; and one for each failure, with what replays it. What waits outside the shim, or is
  * for one thread, has no schedules; everything else has to be run, or is refused for the reasons
  * that designs.h knows.
  *
- * --schedules: of each scenario with three threads, and a quarter of it with six; default: 8, 4 of
+ * --schedules: of each scenario with three threads, and an eighth of it with six; default: 8, 4 of
  * the cover, or with CLEAVE_LONG 10,000 and 1,000.
  * --reached: write which places of the code were reached, for unreached.py. Exit: 0 all held; 1 one
  * did not; 2 wrong usage.
@@ -92,7 +92,7 @@ static bool run_threads(struct sweep *sweep, const char *canonical, const char *
 
 static bool run_scenario(struct sweep *sweep, const char *canonical, const char *scenario)
 {
-	uint64_t fewer = sweep->schedules / 4;
+	uint64_t fewer = sweep->schedules / 8;
 
 	return run_threads(sweep, canonical, scenario, THREADS, sweep->schedules) &&
 	       run_threads(sweep, canonical, scenario, THREADS_BY_NODE, fewer ? fewer : 1);
@@ -122,7 +122,8 @@ static void run_design(const char *design, void *arg)
 	const char *scenario;
 	struct cleave_error error;
 	struct clv_explore_config config = { design, NULL, 0, THREADS };
-	unsigned scenarios = 0;
+	unsigned scenarios = 0, failed = sweep->counts.failed;
+	uint64_t before = sweep->counts.schedules;
 	int code = clv_explore_look(&config, canonical, &error);
 
 	if (code) {
@@ -146,6 +147,8 @@ static void run_design(const char *design, void *arg)
 		sweep->counts.failed++;
 	}
 	sweep->counts.designs++;
+	printf("%s  %s: %u scenarios, %llu schedules\n", sweep->counts.failed > failed ? "fails" : "passes",
+	       canonical, scenarios, (unsigned long long)(sweep->counts.schedules - before));
 	fflush(stdout);
 }
 
