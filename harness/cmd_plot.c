@@ -30,9 +30,10 @@ struct picture {
 
 struct options {
 	const char *results, *out, *title, *machine, *workload, *designs; /* NULL: not given */
+	bool course;
 };
 
-enum { KEY_OUT = 256, KEY_TITLE, KEY_MACHINE, KEY_WORKLOAD, KEY_DESIGNS };
+enum { KEY_OUT = 256, KEY_TITLE, KEY_MACHINE, KEY_WORKLOAD, KEY_DESIGNS, KEY_COURSE };
 
 static const struct argp_option option_table[] = {
 	{ "out", KEY_OUT, "BASE", 0, "Write BASE.svg and BASE.png (RESULTS without .json)", 0 },
@@ -42,6 +43,8 @@ static const struct argp_option option_table[] = {
 	{ "workload", KEY_WORKLOAD, "W", 0, "Of several in the results (exec)", 0 },
 	{ "designs", KEY_DESIGNS, "D,...", 0,
 	  "Names or strings, at most 12 (all, or those run by name if there are more)", 0 },
+	{ "course", KEY_COURSE, NULL, 0,
+	  "Of a run with --every-us, throughput, waits and phases over time", 0 },
 	{ 0 },
 };
 
@@ -63,6 +66,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_DESIGNS:
 		options->designs = arg;
+		return 0;
+	case KEY_COURSE:
+		options->course = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (options->results)
@@ -171,7 +177,8 @@ static char *options_json(const struct options *options)
 	if (object && add_text(object, "title", options->title) &&
 	    add_text(object, "machine", options->machine) &&
 	    add_text(object, "workload", options->workload) &&
-	    add_list(object, "designs", options->designs))
+	    add_list(object, "designs", options->designs) &&
+	    !json_object_set_new(object, "course", json_boolean(options->course)))
 		text = json_dumps(object, JSON_COMPACT);
 	json_decref(object);
 	return text;
@@ -239,7 +246,7 @@ int clv_cmd_plot(int argc, char **argv)
 		.args_doc = "RESULTS.json",
 		.doc = "Draw throughput against CPUs, a line for each design, as SVG and PNG: a "
 		       "panel for each think time, bars for intervals, rules where the placement "
-		       "reaches the next node, socket and SMT sibling.",
+		       "reaches the next node, socket and SMT sibling. Or, with --course, over time.",
 	};
 	struct options options = { 0 };
 	char svg[PATH_MAX], png[PATH_MAX];

@@ -2,7 +2,6 @@
 /*
  * cleave run: measure designs under a workload on a machine.
  */
-#define _GNU_SOURCE /* strsep */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,238 +17,18 @@
 #include "pool.h"
 #include "report.h"
 #include "run_files.h"
+#include "run_options.h"
 #include "workloads/schedule.h"
-
-enum { THREAD_COUNTS = 64, THINK_COUNTS = 16, THREADS_MAX = 4096, REPETITIONS_MAX = 1000,
-       JOBS_MAX = 4096, CHANGES = 64 };
-
-struct arguments {
-	char **design;
-	unsigned designs;
-	const char *workload, *machine, *placement, *json, *timeline;
-	unsigned threads[THREAD_COUNTS];
-	size_t thread_counts;
-	int64_t think_ns[THINK_COUNTS];
-	size_t think_counts;
-	uint64_t seed, population, other_lock_ns, window_ms, warm_ms;
-	unsigned repetitions, sample_every;
-	double walks, migrate;
-	bool oversubscribe, quiet, lines;
-	/* Of a simulated machine. */
-	uint64_t budget_millions, run_ahead_ns;
-	unsigned jobs; /* 0: not given */
-	bool run_ahead_given;
-	struct clv_change change[CHANGES];
-	unsigned changes;
-};
-
-enum {
-	KEY_WORKLOAD = 256, KEY_MACHINE, KEY_THREADS, KEY_PLACE, KEY_SEED, KEY_REPETITIONS,
-	KEY_THINK, KEY_POPULATION, KEY_WALKS, KEY_OTHER_LOCK, KEY_MIGRATE, KEY_OVERSUBSCRIBE,
-	KEY_JSON, KEY_WINDOW, KEY_WARM, KEY_SAMPLE, KEY_QUIET, KEY_JOBS, KEY_BUDGET, KEY_TIMELINE,
-	KEY_SET, KEY_RUN_AHEAD, KEY_LINES,
-};
 
 /* Where it was not given: what a real and what a simulated machine need for a good figure. */
 enum { HOST_REPETITIONS = 10, HOST_WARM_MS = 50, HOST_WINDOW_MS = 200 };
 enum { SIMULATED_REPETITIONS = 3, SIMULATED_WARM_MS = 1, SIMULATED_WINDOW_MS = 20 };
-#define NOT_GIVEN UINT64_MAX
-
-static const struct argp_option option[] = {
-	{ "workload", KEY_WORKLOAD, "W", 0, "see cleave list workloads, or a file with a schedule "
-					    "to replay (exec)", 0 },
-	{ "machine", KEY_MACHINE, "NAME", 0, "see cleave list machines, or a machine file, .json "
-					     "(host)", 0 },
-	{ "threads", KEY_THREADS, "N[,N...]", 0, "one thread a CPU (1)", 0 },
-	{ "place", KEY_PLACE, "P", 0, "see cleave list placements (cores-first)", 0 },
-	{ "seed", KEY_SEED, "S", 0, "repetition r runs with seed S + r (1)", 0 },
-	{ "repetitions", KEY_REPETITIONS, "R", 0, "of each point, interleaved over all (10; "
-							  "simulated: 3)", 0 },
-	{ "think-ns", KEY_THINK, "T[,T...]", 0, "exec: scale the schedule's gaps to this mean; or the "
-						"word recorded (recorded)", 0 },
-	{ "population", KEY_POPULATION, "P", 0, "intervals at rest; exec: libc's (6000)", 0 },
-	{ "walks", KEY_WALKS, "SHARE", 0, "share of operations that are walks (0)", 0 },
-	{ "other-lock-ns", KEY_OTHER_LOCK, "T", 0, "exec: another global lock, held so long an "
-						   "exec (none)", 0 },
-	{ "migrate", KEY_MIGRATE, "SHARE", 0, "exec: share of execs at which a copy goes on on "
-					      "another CPU (0)", 0 },
-	{ "oversubscribe", KEY_OVERSUBSCRIBE, NULL, 0, "allow more spinning threads than CPUs; "
-						       "labelled, never ranked", 0 },
-	{ "window-ms", KEY_WINDOW, "T", 0, "measured time of a repetition (200; simulated: "
-					       "20, less where next to nobody waits, and on until "
-					       "the figure is good)", 0 },
-	{ "warm-up-ms", KEY_WARM, "T", 0, "before it (50; simulated: 1, or two execs of each "
-					  "thread)", 0 },
-	{ "sample", KEY_SAMPLE, "N", 0, "time one of N batches; 0: none (64)", 0 },
-	{ "json", KEY_JSON, "FILE", 0, "write the results, and beside them Google Benchmark's own "
-				       "JSON as FILE with .gbench.json for .json; to /dev/stdout, "
-				       "it takes the place of the table", 0 },
-	{ "quiet", KEY_QUIET, NULL, 0, "no progress", 0 },
-	{ NULL, 0, NULL, 0, "Of a simulated machine:", 1 },
-	{ "set", KEY_SET, "PARAM=VALUE", 0, "change a parameter of the machine; see cleave list "
-					    "parameters", 1 },
-	{ "jobs", KEY_JOBS, "N", 0, "runs at once, each in a process (one a CPU of this machine)",
-	  1 },
-	{ "budget", KEY_BUDGET, "N", 0, "million memory accesses a run may take, else it is labelled "
-					"short (600)", 1 },
-	{ "run-ahead-ns", KEY_RUN_AHEAD, "T", 0, "how far a CPU's hits may be ahead of the others "
-						 "(100)", 1 },
-	{ "timeline", KEY_TIMELINE, "FILE", 0, "of the last repetition of the one point: who had "
-					       "which lock when; Trace Event JSON", 1 },
-	{ "lines", KEY_LINES, NULL, 0, "show each point's costliest cache lines (a single point's "
-				       "always are)", 1 },
-	{ 0 },
-};
-
-static error_t add_think(struct arguments *a, const char *word)
-{
-	int64_t think_ns = CLV_THINK_RECORDED;
-	uint64_t number;
-	if (strcmp(word, "recorded")) {
-		int code = clv_cli_u64("--think-ns", word, 0, 1000000000, &number);
-		if (code)
-			return code;
-		think_ns = (int64_t)number;
-	}
-	for (size_t i = 0; i < a->think_counts; i++) {
-		if (a->think_ns[i] == think_ns) {
-			clv_cli_error("think time twice: --think-ns %s", word);
-			return CLV_CLI_REPORTED;
-		}
-	}
-	if (a->think_counts == THINK_COUNTS) {
-		clv_cli_error("too many think times: --think-ns: at most %d", THINK_COUNTS);
-		return CLV_CLI_REPORTED;
-	}
-	a->think_ns[a->think_counts++] = think_ns;
-	return 0;
-}
-
-static error_t parse_think(struct arguments *a, char *list)
-{
-	char *word;
-	a->think_counts = 0;
-	while ((word = strsep(&list, ","))) {
-		int code = add_think(a, word);
-		if (code)
-			return code;
-	}
-	return 0;
-}
-
-/* "read_ns.remote=300": only the machine knows if there is such a parameter. */
-static error_t add_change(struct arguments *a, char *word)
-{
-	char *value = strchr(word, '=');
-	struct clv_change *change = &a->change[a->changes];
-	if (!value || value == word) {
-		clv_cli_error("not PARAM=VALUE: --set %s", word);
-		return CLV_CLI_REPORTED;
-	}
-	for (unsigned i = 0; i < a->changes; i++) {
-		const char *other = a->change[i].parameter;
-		if (strlen(other) == (size_t)(value - word) && !strncmp(other, word, strlen(other))) {
-			clv_cli_error("parameter twice: --set %s", word);
-			return CLV_CLI_REPORTED;
-		}
-	}
-	if (a->changes == CHANGES) {
-		clv_cli_error("too many parameters: --set: at most %d", CHANGES);
-		return CLV_CLI_REPORTED;
-	}
-	int code = clv_cli_fraction_in("--set", word, value + 1, 0, 1e12, &change->value);
-	if (code)
-		return code;
-	*value = '\0';
-	change->parameter = word;
-	a->changes++;
-	return 0;
-}
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct arguments *a = state->input;
-	switch (key) {
-	case KEY_WORKLOAD:
-		a->workload = arg;
-		return 0;
-	case KEY_MACHINE:
-		a->machine = arg;
-		return 0;
-	case KEY_THREADS:
-		return clv_cli_unsigned_list("--threads", arg, 1, THREADS_MAX, a->threads,
-					     THREAD_COUNTS, &a->thread_counts);
-	case KEY_PLACE:
-		a->placement = arg;
-		return 0;
-	case KEY_SEED:
-		return clv_cli_u64("--seed", arg, 0, INT64_MAX, &a->seed);
-	case KEY_REPETITIONS:
-		return clv_cli_unsigned("--repetitions", arg, 1, REPETITIONS_MAX, &a->repetitions);
-	case KEY_THINK:
-		return parse_think(a, arg);
-	case KEY_POPULATION:
-		return clv_cli_u64("--population", arg, 1, 100000000, &a->population);
-	case KEY_WALKS:
-		return clv_cli_fraction("--walks", arg, 0, 0.999999, &a->walks);
-	case KEY_OTHER_LOCK:
-		return clv_cli_u64("--other-lock-ns", arg, 0, 1000000000, &a->other_lock_ns);
-	case KEY_MIGRATE:
-		return clv_cli_fraction("--migrate", arg, 0, 1, &a->migrate);
-	case KEY_OVERSUBSCRIBE:
-		a->oversubscribe = true;
-		return 0;
-	case KEY_WINDOW:
-		return clv_cli_u64("--window-ms", arg, 1, 600000, &a->window_ms);
-	case KEY_WARM:
-		return clv_cli_u64("--warm-up-ms", arg, 0, 600000, &a->warm_ms);
-	case KEY_SAMPLE:
-		return clv_cli_unsigned("--sample", arg, 0, 1000000, &a->sample_every);
-	case KEY_JSON:
-		if (!*arg) {
-			clv_cli_error("no file name: --json");
-			return CLV_CLI_REPORTED;
-		}
-		a->json = arg;
-		return 0;
-	case KEY_QUIET:
-		a->quiet = true;
-		return 0;
-	case KEY_JOBS:
-		return clv_cli_unsigned("--jobs", arg, 1, JOBS_MAX, &a->jobs);
-	case KEY_BUDGET:
-		return clv_cli_u64("--budget", arg, 1, 1000000000, &a->budget_millions);
-	case KEY_RUN_AHEAD:
-		a->run_ahead_given = true;
-		return clv_cli_u64("--run-ahead-ns", arg, 0, 1000000, &a->run_ahead_ns);
-	case KEY_SET:
-		return add_change(a, arg);
-	case KEY_TIMELINE:
-		if (!*arg) {
-			clv_cli_error("no file name: --timeline");
-			return CLV_CLI_REPORTED;
-		}
-		a->timeline = arg;
-		return 0;
-	case KEY_LINES:
-		a->lines = true;
-		return 0;
-	case ARGP_KEY_ARGS:
-		a->design = state->argv + state->next;
-		a->designs = (unsigned)(state->argc - state->next);
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		clv_cli_error("run what: name a design, or several (see cleave list designs)");
-		return CLV_CLI_REPORTED;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
 
 /* Everything a run needs, in one place to take down. */
 struct session {
 	struct arguments arguments;
 	struct clv_settings settings;
+	struct clv_course_config course;
 	struct clv_schedule *schedule;
 	struct clv_point *point;
 	size_t points;
@@ -411,6 +190,7 @@ static int measure(struct session *session)
 	if (!session->arguments.json || !clv_run_file_is_output(session->arguments.json)) {
 		clv_report_machine(stdout, &session->settings);
 		clv_report_table(stdout, &session->settings, session->point, session->points);
+		clv_report_course(stdout, &session->settings, session->point, session->points);
 		if (session->arguments.lines || session->points == 1)
 			clv_report_lines(stdout, session->point, session->points);
 	}
@@ -486,16 +266,19 @@ static uint64_t given_or(uint64_t given, bool simulated, uint64_t if_simulated, 
 	return given != NOT_GIVEN ? given : simulated ? if_simulated : if_host;
 }
 
-static void set_settings(const struct arguments *a, struct clv_settings *settings)
+/* course: to fill in; NULL: the load is even, and nothing is told over time. */
+static void set_settings(const struct arguments *a, struct clv_settings *settings,
+			 struct clv_course_config *course)
 {
 	bool simulated = settings->machine->simulated;
 	settings->placement = a->placement;
 	settings->seed = a->seed;
 	settings->repetitions = a->repetitions ? a->repetitions :
 				simulated ? SIMULATED_REPETITIONS : HOST_REPETITIONS;
-	settings->warm_ns =
-		given_or(a->warm_ms, simulated, settings->schedule ? 0 : SIMULATED_WARM_MS,
-			 HOST_WARM_MS) * 1000000;
+	/* Two execs are a warm-up by themselves, where they are waited for. */
+	bool execs = settings->schedule && !course;
+	settings->warm_ns = given_or(a->warm_ms, simulated, execs ? 0 : SIMULATED_WARM_MS,
+				     HOST_WARM_MS) * 1000000;
 	settings->window_ns =
 		given_or(a->window_ms, simulated, SIMULATED_WINDOW_MS, HOST_WINDOW_MS) * 1000000;
 	settings->sample_every = a->sample_every;
@@ -503,6 +286,11 @@ static void set_settings(const struct arguments *a, struct clv_settings *setting
 	settings->walks = a->walks;
 	settings->other_lock_ns = a->other_lock_ns;
 	settings->migrate = a->migrate;
+	if (course) {
+		settings->course = course;
+		*course = (struct clv_course_config){ a->storm, settings->window_ns,
+						      a->every_us * 1000 };
+	}
 	settings->jobs = a->jobs ? a->jobs : clv_pool_cpus();
 	settings->simulated = (struct clv_simulated_options){
 		.budget = a->budget_millions * 1000000,
@@ -524,12 +312,13 @@ static int prepare_session(struct session *session)
 	if (status >= 0)
 		return status;
 	settings->schedule = session->schedule;
-	set_settings(a, settings);
-	if (!settings->schedule && (a->think_counts || a->other_lock_ns || a->migrate > 0)) {
+	set_settings(a, settings, a->storm.to_ns || a->every_us ? &session->course : NULL);
+	if (!settings->schedule &&
+	    (a->think_counts || a->other_lock_ns || a->migrate > 0 || a->storm.to_ns)) {
 		clv_cli_error("%s: goes with workload exec, not with %s",
 			      a->think_counts ? "--think-ns" :
-			      a->other_lock_ns ? "--other-lock-ns" : "--migrate",
-			      settings->workload);
+			      a->other_lock_ns ? "--other-lock-ns" :
+			      a->migrate > 0 ? "--migrate" : "--storm", settings->workload);
 		return CLV_EXIT_USAGE;
 	}
 	if (!a->think_counts)
@@ -548,13 +337,6 @@ static int prepare_session(struct session *session)
 
 int clv_cmd_run(int argc, char **argv)
 {
-	static const struct argp argp = {
-		option, parse, "DESIGN...",
-		"Measure designs under a workload. DESIGN is a name or a string "
-		"structure[@partition][/scheme][:lock[+lock]].\v"
-		"Exit status: 0 all points are valid; 1 one is not, or a file could not be written; "
-		"2 wrong usage.", NULL, NULL, NULL,
-	};
 	struct session session = {
 		.arguments = {
 			.workload = "exec", .machine = "host", .placement = "cores-first",
@@ -567,7 +349,7 @@ int clv_cmd_run(int argc, char **argv)
 		clv_cli_error("out of memory: for the arguments");
 		return CLV_EXIT_FAILED;
 	}
-	int status = clv_cli_parse(&argp, "cleave run", argc, argv, &session.arguments);
+	int status = clv_run_options_parse(argc, argv, &session.arguments);
 	if (status < 0)
 		status = prepare_session(&session);
 	if (status < 0)

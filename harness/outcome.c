@@ -17,10 +17,11 @@ struct batch {
 	clv_runner_progress *progress;
 };
 
-/* From process to process: what a pointer led to follows, workers, then latencies. */
+/* From process to process: what a pointer led to follows, in the order of struct parts. */
 struct parcel {
 	struct clv_run_result result;
 	struct clv_simulated_report report;
+	size_t course_bytes;
 	double host_s;
 };
 
@@ -34,20 +35,46 @@ static double weight(void *arg, unsigned job)
 	return point_of(arg, job)->threads;
 }
 
+/* How many bytes each has. */
+struct parts {
+	size_t workers, latency, course, changes, all;
+};
+
+static struct parts parts_of(const struct clv_run_result *result, size_t course, unsigned threads)
+{
+	struct parts parts = {
+		.workers = threads * sizeof(*result->worker),
+		.latency = sizeof(*result->latency),
+		.course = course,
+		.changes = result->changes * sizeof(*result->change),
+	};
+	parts.all = parts.workers + parts.latency + parts.course + parts.changes;
+	return parts;
+}
+
 /* ---- in the run's process ---- */
+
+static char *put(char *out, const void *from, size_t bytes)
+{
+	if (bytes)
+		memcpy(out, from, bytes);
+	return out + bytes;
+}
 
 static int wrap(const struct parcel *parcel, unsigned threads, void **data, size_t *bytes)
 {
 	const struct clv_run_result *result = &parcel->result;
-	size_t workers = threads * sizeof(*result->worker);
-	*bytes = sizeof(*parcel) + workers + sizeof(*result->latency);
+	const struct parts parts = parts_of(result, parcel->course_bytes, threads);
+	*bytes = sizeof(*parcel) + parts.all;
 	char *out = malloc(*bytes);
 	if (!out)
 		return -ENOMEM;
-	memcpy(out, parcel, sizeof(*parcel));
-	memcpy(out + sizeof(*parcel), result->worker, workers);
-	memcpy(out + sizeof(*parcel) + workers, result->latency, sizeof(*result->latency));
 	*data = out;
+	out = put(out, parcel, sizeof(*parcel));
+	out = put(out, result->worker, parts.workers);
+	out = put(out, result->latency, parts.latency);
+	out = put(out, result->course, parts.course);
+	put(out, result->change, parts.changes);
 	return 0;
 }
 
@@ -62,32 +89,43 @@ static int work(void *arg, unsigned job, void **data, size_t *bytes, struct clea
 	int code = clv_point_run(point, job % batch->repetitions, &parcel->result, &parcel->report,
 				 error);
 	parcel->host_s = clv_now_s() - begin_s;
+	parcel->course_bytes = clv_course_bytes(parcel->result.course);
 	return code ? code : wrap(parcel, point->threads, data, bytes);
 }
 
 /* ---- in ours ---- */
 
+/* The next part, or NULL where there is none. Returns: false: no memory. */
+static bool take(void *to, const char **from, size_t bytes)
+{
+	void *made = bytes ? malloc(bytes) : NULL;
+	if (bytes && made)
+		memcpy(made, *from, bytes);
+	*from += bytes;
+	*(void **)to = made;
+	return made || !bytes;
+}
+
 static int unwrap(struct clv_outcome *outcome, unsigned threads, const void *data, size_t bytes)
 {
-	const struct parcel *parcel = data;
 	struct clv_run_result *result = &outcome->result;
-	size_t workers = threads * sizeof(*result->worker);
-	const char *behind = (const char *)data + sizeof(*parcel);
-	if (bytes != sizeof(*parcel) + workers + sizeof(*result->latency))
+	const struct parcel *parcel = data;
+	if (bytes < sizeof(*parcel))
 		return -EIO;
-	struct clv_worker_counts *worker = malloc(workers);
-	struct clv_histogram *latency = malloc(sizeof(*latency));
-	if (!worker || !latency) {
-		free(worker);
-		free(latency);
-		return -ENOMEM;
-	}
+	const struct parts parts = parts_of(&parcel->result, parcel->course_bytes, threads);
+	if (bytes != sizeof(*parcel) + parts.all)
+		return -EIO;
+	const char *from = (const char *)data + sizeof(*parcel);
 	memcpy(result, &parcel->result, sizeof(*result));
 	memcpy(&outcome->report, &parcel->report, sizeof(outcome->report));
-	memcpy(&outcome->host_s, &parcel->host_s, sizeof(outcome->host_s));
-	result->worker = memcpy(worker, behind, workers);
-	result->latency = memcpy(latency, behind + workers, sizeof(*latency));
-	return 0;
+	outcome->host_s = parcel->host_s;
+	bool fine = take(&result->worker, &from, parts.workers);
+	fine &= take(&result->latency, &from, parts.latency);
+	fine &= take(&result->course, &from, parts.course);
+	fine &= take(&result->change, &from, parts.changes);
+	if (!fine)
+		clv_outcome_fini(outcome);
+	return fine ? 0 : -ENOMEM;
 }
 
 static void ended(void *arg, unsigned job, int code, const void *data, size_t bytes,
@@ -112,10 +150,7 @@ static void progress(void *arg, const struct clv_pool_progress *now)
 
 void clv_outcome_fini(struct clv_outcome *outcome)
 {
-	free(outcome->result.worker);
-	free(outcome->result.latency);
-	outcome->result.worker = NULL;
-	outcome->result.latency = NULL;
+	clv_run_result_fini(&outcome->result);
 }
 
 int clv_outcomes_make(struct clv_outcome **outcome, const struct clv_point *point, size_t points,

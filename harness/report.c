@@ -162,6 +162,11 @@ void clv_report_table(FILE *out, const struct clv_settings *settings,
 				fprintf(out, ", recorded think time");
 			if (settings->migrate > 0)
 				fprintf(out, ", migrate %g", settings->migrate);
+			if (settings->course && settings->course->storm.to_ns)
+				fprintf(out, ", storm %g-%g ms, else %u",
+					(double)settings->course->storm.from_ns / 1e6,
+					(double)settings->course->storm.to_ns / 1e6,
+					settings->course->storm.quiet);
 			for (unsigned k = 0; k < settings->changes; k++)
 				fprintf(out, ", %s %.10g", settings->change[k].parameter,
 					settings->change[k].value);

@@ -21,6 +21,13 @@ void clv_report_machine(FILE *out, const struct clv_settings *settings);
 /* Below it: the costliest lines of each point, by name. Of a simulated machine. */
 void clv_report_lines(FILE *out, const struct clv_point *point, size_t points);
 
+/*
+ * Below the table: each point over time, where that was asked for; else, of designs that change
+ * while they run, when and why they did.
+ */
+void clv_report_course(FILE *out, const struct clv_settings *settings,
+		       const struct clv_point *point, size_t points);
+
 /* ---- what the files of the report share ---- */
 
 /* Three digits, or as many as stand before the point: "0.123", "12.3", "1234". */
@@ -43,6 +50,10 @@ void clv_findings_json(json_t *object, const struct clv_findings *findings);
 void clv_findings_provenance(json_t *object, const struct clv_settings *settings,
 			     const struct clv_findings *findings);
 void clv_model_json(json_t *object, const struct clv_settings *settings);
+
+/* report_course.c: fields of a result, of those that there are: course, phases; and storm. */
+void clv_course_json(json_t *object, const struct clv_point *point);
+void clv_storm_json(json_t *object, const struct clv_settings *settings);
 
 /* The guarantees' names, of `keeps` as cleave_keeps has it: ["C1", "C2"]. NULL: out of memory. */
 json_t *clv_report_keeps(unsigned keeps);

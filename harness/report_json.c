@@ -178,6 +178,7 @@ static json_t *point_json(const struct clv_point *point)
 		set(object, "migrate", json_real(settings->migrate));
 	if (settings->other_lock_ns)
 		set(object, "other_lock_ns", json_integer((json_int_t)settings->other_lock_ns));
+	clv_storm_json(object, settings);
 	set(object, "seed", json_integer((json_int_t)settings->seed));
 	set(object, "valid", json_boolean(point->valid));
 	if (!point->valid)
@@ -186,6 +187,7 @@ static json_t *point_json(const struct clv_point *point)
 		set(object, "keeps", clv_report_keeps(point->keeps));
 		set(object, "subsets", json_integer(point->subsets));
 		add_numbers(object, point);
+		clv_course_json(object, point);
 	}
 	if (point->oversubscribed)
 		set(object, "label", json_string("oversubscribed"));

@@ -25,6 +25,12 @@ void clv_simulated_identity(FILE *out, const struct clv_settings *settings)
 void clv_simulated_window(FILE *out, const struct clv_settings *settings)
 {
 	uint64_t budget = settings->simulated.budget;
+	if (settings->course) {
+		fprintf(out, "window    %g ms after %g ms; short: %g million accesses came before its "
+			"end\n", (double)settings->window_ns / 1e6, (double)settings->warm_ns / 1e6,
+			(double)(budget ? budget : CLV_BUDGET) / 1e6);
+		return;
+	}
 	const char *or_waits = "(0.1 ms and 20 times the longest wait, if that is below 20 us)";
 	fprintf(out, "window    after two %s of each thread",
 		settings->schedule ? "execs" : "batches");

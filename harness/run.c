@@ -13,6 +13,7 @@
 #include "../lib/map.h"
 #include "../lib/shim/mark.h"
 #include "check.h"
+#include "course.h"
 #include "workloads/workload.h"
 
 /* A walk's share of operations; beyond it so many walks come to an op that a step takes seconds. */
@@ -109,7 +110,7 @@ static int make_worker(struct clv_run *run, unsigned i, struct cleave_error *err
 			return no_memory(error);
 		clv_name(worker->latency, sizeof(*worker->latency), 0, "latency", (int)i, NULL);
 	}
-	return 0;
+	return clv_course_begin(worker) ? no_memory(error) : 0;
 }
 
 static bool one_thread_only(const struct cleave_map *map)
@@ -339,6 +340,7 @@ static void close_run(struct clv_run *run)
 		}
 		if (worker->latency)
 			cleave_free(worker->latency, sizeof(*worker->latency));
+		clv_course_end(worker);
 		cleave_free(worker, sizeof(*worker));
 	}
 	if (run->worker)
@@ -403,6 +405,8 @@ static int open_run(struct clv_run **run, const struct clv_run_config *config,
 	if (!code && config->migrate > 0 && !workload->migrates)
 		code = clv_error(error, -EINVAL, "nothing migrates in this workload: %s",
 				 config->workload);
+	if (!code)
+		code = clv_course_check(config, workload, error);
 	if (code)
 		return code;
 	struct clv_run *made = cleave_alloc(sizeof(*made), _Alignof(struct clv_run), -1);
@@ -427,10 +431,17 @@ static uint32_t *phase_of(struct clv_run *run)
 	return &run->phase;
 }
 
+static uint64_t *origin_of(struct clv_run *run)
+{
+	return &run->origin_ns;
+}
+
 static void progress_of(void *arg, struct clv_progress *out)
 {
 	const struct clv_run *run = arg;
-	*out = (struct clv_progress){ .least_execs = UINT64_MAX };
+	*out = (struct clv_progress){
+		.least_execs = UINT64_MAX, .begun = run->begun >= run->config.threads,
+	};
 	for (unsigned i = 0; i < run->config.threads; i++) {
 		const struct clv_done *done = &run->worker[i]->done;
 		out->ops += done->inserts + done->removes + done->changes;
@@ -479,11 +490,17 @@ static int finish(struct clv_run *run, struct clv_run_result *result)
 	result->worker = calloc(run->config.threads, sizeof(*result->worker));
 	result->latency = calloc(1, sizeof(*result->latency));
 	int code = result->worker && result->latency ? 0 : -ENOMEM;
+	if (!code && run->config.course && run->config.course->every_ns) {
+		result->course = clv_course_sum(run);
+		code = result->course ? 0 : -ENOMEM;
+	}
+	if (!code)
+		code = clv_course_changes(run, &result->change, &result->changes,
+					  &result->changes_in_all);
 	if (!code)
 		code = clv_check_run(run, result);
 	if (code) {
-		free(result->worker);
-		free(result->latency);
+		clv_run_result_fini(result);
 		memset(result, 0, sizeof(*result));
 		return code;
 	}
@@ -498,8 +515,10 @@ static int finish(struct clv_run *run, struct clv_run_result *result)
 const struct clv_bench clv_bench_native = {
 	.open = open_run,
 	.phase = phase_of,
+	.origin = origin_of,
 	.body = clv_worker_body,
 	.progress = progress_of,
+	.changes = clv_course_changes,
 	.finish = finish,
 	.close = close_run,
 	.workload_at = workload_at,

@@ -80,6 +80,8 @@ void clv_point_fini(struct clv_point *point)
 	free(point->cpu_os);
 	free(point->latency);
 	clv_findings_free(point->findings);
+	free(point->course);
+	free(point->change);
 	for (unsigned i = 0; i < SAMPLES; i++)
 		free(samples_of(point, i)->value);
 }
@@ -115,6 +117,24 @@ static void invalidate(struct clv_point *point, struct clv_gbench_state *state, 
 		snprintf(point->why, sizeof(point->why), "%s", why);
 	point->valid = false;
 	clv_gbench_error(state, "%s", why);
+}
+
+static void *copy_of(const void *from, size_t bytes)
+{
+	void *made = from ? malloc(bytes) : NULL;
+	return made ? memcpy(made, from, bytes) : NULL;
+}
+
+/* What there is of one repetition alone; later ones take its place. Returns: 0; -ENOMEM. */
+static int keep_course(struct clv_point *point, const struct clv_run_result *result)
+{
+	free(point->course);
+	free(point->change);
+	point->course = copy_of(result->course, clv_course_bytes(result->course));
+	point->change = copy_of(result->change, result->changes * sizeof(*result->change));
+	point->changes = result->changes;
+	point->changes_in_all = result->changes_in_all;
+	return (result->course && !point->course) || (result->change && !point->change) ? -ENOMEM : 0;
 }
 
 /* Add one repetition's figures to the point. */
@@ -190,6 +210,7 @@ struct clv_run_config clv_point_config(const struct clv_point *point, uint64_t r
 		.other_lock_ns = settings->other_lock_ns,
 		.migrate = settings->migrate,
 		.sample_every = settings->sample_every,
+		.course = settings->course,
 	};
 }
 
@@ -220,6 +241,15 @@ static void configure(const struct clv_settings *settings, uint64_t repetition)
 	clv_simulated_configure(settings->machine, &options);
 }
 
+/* The run may have been cut short. */
+static void add_exact(struct clv_course *course, const struct clv_slice_exact *exact)
+{
+	unsigned over = 0;
+	for (; over < course->slices && exact[over].filled; over++)
+		course->slice[over].exact = exact[over];
+	course->slices = over;
+}
+
 int clv_point_run(const struct clv_point *point, uint64_t repetition,
 		  struct clv_run_result *result, struct clv_simulated_report *report,
 		  struct cleave_error *error)
@@ -237,20 +267,38 @@ int clv_point_run(const struct clv_point *point, uint64_t repetition,
 	code = bench->open(&run, &config, error);
 	if (code)
 		goto end;
+	struct clv_slice_exact *exact = NULL;
+	uint64_t every_ns = settings->course ? settings->course->every_ns : 0;
+	unsigned slices =
+		every_ns ? (unsigned)clv_course_slices(settings->window_ns, every_ns) : 0;
+	if (slices && machine->simulated && !(exact = calloc(slices, sizeof(*exact)))) {
+		code = clv_error(error, -ENOMEM, "out of memory: for %u slices", slices);
+		goto close;
+	}
 	const struct clv_plan plan = {
 		.threads = point->threads,
 		.cpu_index = point->cpu_index,
 		.warm_ns = settings->warm_ns,
 		.window_ns = settings->window_ns,
 		.phase = bench->phase(run),
+		.origin_ns = bench->origin(run),
+		.fixed = settings->course,
+		.exact = exact,
+		.slices = slices,
+		.every_ns = every_ns,
 		.body = bench->body,
 		.progress = bench->progress,
+		.changes = bench->changes,
 		.arg = run,
 		.report = report,
 	};
 	code = machine->run(machine, &plan, error);
 	if (!code)
 		code = bench->finish(run, result);
+	if (!code && exact)
+		add_exact(result->course, exact);
+	free(exact);
+close:
 	bench->close(run);
 end:
 	if (machine->end)
@@ -294,6 +342,8 @@ static void conclude(struct clv_point *point, struct clv_gbench_state *state,
 		invalidate(point, state, result->why);
 	} else if (seconds <= 0) {
 		invalidate(point, state, "a thread did not reach the measured window");
+	} else if (keep_course(point, result)) {
+		invalidate(point, state, "out of memory");
 	} else {
 		unsigned i = point->done;
 		gather(point, result, rates);

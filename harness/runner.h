@@ -34,6 +34,7 @@ struct clv_settings {
 	double walks;
 	uint64_t other_lock_ns;
 	double migrate;
+	const struct clv_course_config *course; /* NULL: as struct clv_run_config has it */
 	/* Of a simulated machine. The last repetition writes the timeline. */
 	struct clv_simulated_options simulated;
 	unsigned jobs; /* processes at once */
@@ -82,6 +83,10 @@ struct clv_point {
 	double bytes_per_interval; /* of the last repetition; 0: no interval */
 	struct clv_histogram *latency;
 	struct clv_findings *findings; /* of a simulated machine; else NULL */
+	/* Of the last repetition, as struct clv_run_result has them. */
+	struct clv_course *course;
+	struct clv_phase_change *change;
+	unsigned changes, changes_in_all;
 
 	const struct clv_settings *settings;
 };

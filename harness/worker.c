@@ -15,6 +15,7 @@
 
 #include "../lib/map.h"
 #include "../lib/shim/mark.h"
+#include "course.h"
 #include "workloads/workload.h"
 
 #define POOL_CHUNK 64
@@ -189,26 +190,58 @@ static int look_at(struct cleave_entry *entry, void *arg)
 	return 0;
 }
 
-int clv_worker_walk(struct clv_worker *worker)
+/* The next walk, of those due. */
+static struct look begin_walk(struct clv_worker *worker)
 {
 	const struct clv_run *run = worker->run;
 	struct cleave_map *map = run->map[run->walk_map];
 	uint64_t page = clv_scale((uint32_t)(clv_random(&worker->random) >> 32), run->walk_pages);
-	struct look look = { worker, map, page };
 	worker->walk_due -= UINT64_C(1) << 32;
 	worker->done.walks++;
 	worker->done.batches++;
-	if (--worker->until_sample)
-		return cleave_walk(map, worker->thread, page, page, 0, look_at, &look);
-	struct cleave_times times = { 0, 0, 0 };
-	worker->until_sample = draw_sample(worker);
-	cleave_thread_time(worker->thread, &times);
+	return (struct look){ worker, map, page };
+}
+
+/* Returns: as cleave_walk; *ns: what it took, and *times: of that for locks, as read. */
+static int time_walk(struct look *look, struct cleave_times *times, uint64_t *ns)
+{
+	struct clv_worker *worker = look->worker;
+	cleave_thread_time(worker->thread, times);
 	uint64_t begin_ns = clv_now_ns();
-	int code = cleave_walk(map, worker->thread, page, page, 0, look_at, &look);
-	uint64_t ns = clv_now_ns() - begin_ns;
+	int code = cleave_walk(look->map, worker->thread, look->page, look->page, 0, look_at, look);
+	*ns = clv_now_ns() - begin_ns;
 	cleave_thread_time(worker->thread, NULL);
+	return code;
+}
+
+static int sample_walk(struct look *look, struct cleave_times *times)
+{
+	struct clv_worker *worker = look->worker;
+	uint64_t ns;
+	worker->until_sample = draw_sample(worker);
+	int code = time_walk(look, times, &ns);
 	if (worker->phase == CLV_PHASE_MEASURE)
-		keep_sample(worker, &times, ns);
+		keep_sample(worker, times, ns);
+	return code;
+}
+
+int clv_worker_walk(struct clv_worker *worker)
+{
+	struct look look = begin_walk(worker);
+	struct cleave_times times = { 0, 0, 0 };
+	if (--worker->until_sample)
+		return cleave_walk(look.map, worker->thread, look.page, look.page, 0, look_at, &look);
+	return sample_walk(&look, &times);
+}
+
+int clv_worker_walk_timed(struct clv_worker *worker, uint64_t *wait_ns)
+{
+	struct look look = begin_walk(worker);
+	struct cleave_times times = { 0, 0, 0 };
+	uint64_t ns;
+	int code = --worker->until_sample ? time_walk(&look, &times, &ns) :
+					    sample_walk(&look, &times);
+	*wait_ns = less_clock(worker, times.wait_ns, times.acquired);
 	return code;
 }
 
@@ -246,7 +279,7 @@ void clv_worker_body(void *arg, unsigned index)
 {
 	struct clv_run *run = arg;
 	struct clv_worker *worker = run->worker[index];
-	int (*step)(struct clv_worker *) = run->workload->step;
+	int (*step)(struct clv_worker *) = clv_course_step_of(run);
 
 	worker->failed = cleave_thread_begin(&worker->thread, run->env, worker->cpu);
 	await_all(worker, worker->failed);

@@ -116,10 +116,14 @@ struct clv_worker {
 	int failed; /* negative errno that a call gave */
 	uint64_t bad_visits;
 	struct clv_bad_visit bad_visit; /* the first */
+	struct clv_worker_course *course; /* course.h; NULL: no time series is made */
 };
 
 struct clv_run {
 	_Alignas(2 * CLV_CACHE_LINE) uint32_t phase;
+	/* clv_now_ns of the window's begin; 0 until then, and for a moment after the phase has moved
+	 * for those who see that first. */
+	uint64_t origin_ns;
 	_Alignas(2 * CLV_CACHE_LINE) uint32_t begun; /* workers that have, or could not */
 	/* The rest is constant while workers run. */
 	_Alignas(2 * CLV_CACHE_LINE) struct clv_run_config config;
@@ -238,5 +242,17 @@ void clv_worker_migrate(struct clv_worker *worker);
 
 /* Stab a random page. Returns: 0; negative errno. */
 int clv_worker_walk(struct clv_worker *worker);
+/* The same, and what it waited for its locks. Reads the clock, be it one of the sampled or not. */
+int clv_worker_walk_timed(struct clv_worker *worker, uint64_t *wait_ns);
+
+/* Where the window is: ns since its begin. Returns: false: it has not begun. */
+static inline bool clv_window_ns(const struct clv_run *run, uint64_t *at_ns)
+{
+	/* Relaxed: nothing else is handed over. */
+	uint64_t origin_ns = __atomic_load_n(&run->origin_ns, __ATOMIC_RELAXED);
+	uint64_t now_ns = clv_now_ns();
+	*at_ns = now_ns - origin_ns;
+	return origin_ns && now_ns >= origin_ns;
+}
 
 #endif

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "../../lib/error.h"
+#include "../../lib/shim/shim.h"
 #include "../pin.h"
 #include "host.h"
 
@@ -123,6 +124,8 @@ static int run(struct clv_machine *machine, const struct clv_plan *plan,
 	move_gate(&gate, code ? CANCELLED : OPEN);
 	if (!code) {
 		sleep_ns(plan->warm_ns);
+		if (plan->origin_ns)
+			__atomic_store_n(plan->origin_ns, clv_now_ns(), __ATOMIC_RELAXED);
 		__atomic_store_n(plan->phase, CLV_PHASE_MEASURE, __ATOMIC_RELAXED);
 		sleep_ns(plan->window_ns);
 		__atomic_store_n(plan->phase, CLV_PHASE_STOP, __ATOMIC_RELAXED);

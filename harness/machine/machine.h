@@ -14,10 +14,22 @@ struct clv_plan {
 	const unsigned *cpu_index; /* [threads], in machine->topology */
 	uint64_t warm_ns, window_ns;
 	uint32_t *phase;
+	uint64_t *origin_ns; /* as clv_bench.origin has it; NULL: nobody wants to know */
+	bool fixed; /* the window is to be as long as asked for, whatever is known by then */
+	/*
+	 * A simulated machine fills these in for each slice of every_ns of the window that is over,
+	 * [slices]. NULL: not asked for.
+	 */
+	struct clv_slice_exact *exact;
+	unsigned slices;
+	uint64_t every_ns;
 	void (*body)(void *arg, unsigned worker);
 	/* How far the bodies are; while none of them runs. A machine with real threads ignores it. */
 	void (*progress)(void *arg, struct clv_progress *out);
-	void *arg; /* of both */
+	/* As clv_bench.changes, with origin_ns; what a simulated machine puts into its timeline. NULL: nothing. */
+	int (*changes)(void *arg, struct clv_phase_change **change, unsigned *changes,
+		       unsigned *changes_in_all);
+	void *arg; /* of all of them */
 	struct clv_simulated_report *report; /* filled in by a simulated machine; may be NULL */
 };
 

@@ -18,6 +18,7 @@
 /* The window is cut into batches; when there are too many, two become one. */
 enum { BATCHES_MIN = 10, BATCHES_MAX = 40 };
 #define FIRST_BATCH_PS UINT64_C(10000000)
+#define LOOK_PS UINT64_C(10000000) /* of a fixed window: for the budget */
 #define SHORTEST_PS UINT64_C(100000000)
 #define WAITS_MIN 20
 
@@ -42,6 +43,11 @@ struct watch {
 	uint64_t accesses_before;
 	struct clv_simulated_report *report;
 	bool over, cold; /* the warm-up was cut short */
+	/* Of a fixed window: when all had begun, 0: not yet; how many slices are over, and what was
+	 * counted up to the last one's end. */
+	uint64_t begun_ps;
+	unsigned slices;
+	struct clv_account so_far;
 };
 
 /* ---- when it is done ---- */
@@ -114,6 +120,20 @@ static void close_window(struct watch *watch, uint64_t now_ps, bool is_short)
 	watch->over = true;
 }
 
+static void open_window(struct watch *watch, const struct clv_progress *progress, uint64_t now_ps,
+			bool warm)
+{
+	watch->cold = !warm;
+	watch->begin_ps = now_ps;
+	watch->ops[0] = progress->ops + progress->walks;
+	watch->execs_before = progress->least_execs;
+	watch->accesses_before = accesses();
+	clv_account_begin(now_ps);
+	if (watch->plan->origin_ns)
+		__atomic_store_n(watch->plan->origin_ns, now_ps / PS_PER_NS, __ATOMIC_RELAXED);
+	__atomic_store_n(watch->plan->phase, CLV_PHASE_MEASURE, __ATOMIC_RELAXED);
+}
+
 static bool warmed_up(const struct watch *watch, const struct clv_progress *progress,
 		      uint64_t now_ps)
 {
@@ -158,13 +178,7 @@ static uint64_t look(void *arg, uint64_t now_ps)
 		bool warm = warmed_up(watch, &progress, now_ps);
 		if (!warm && used < budget / 2)
 			return now_ps + watch->batch_ps;
-		watch->cold = !warm;
-		watch->begin_ps = now_ps;
-		watch->ops[0] = progress.ops + progress.walks;
-		watch->execs_before = progress.least_execs;
-		watch->accesses_before = used;
-		clv_account_begin(now_ps);
-		__atomic_store_n(watch->plan->phase, CLV_PHASE_MEASURE, __ATOMIC_RELAXED);
+		open_window(watch, &progress, now_ps, warm);
 		return now_ps + watch->batch_ps;
 	}
 	watch->ops[++watch->batches] = progress.ops + progress.walks;
@@ -177,6 +191,70 @@ static uint64_t look(void *arg, uint64_t now_ps)
 	if (watch->batches == BATCHES_MAX)
 		merge_batches(watch);
 	return now_ps + watch->batch_ps;
+}
+
+/* ---- a window of the length asked for ---- */
+
+static void cut_slice(struct watch *watch, uint64_t now_ps)
+{
+	struct clv_slice_exact *slice = &watch->plan->exact[watch->slices++];
+	const struct clv_account *before = &watch->so_far;
+	uint64_t longest_hold_ps = clv_account()->longest_hold_ps;
+	clv_account_cut(now_ps);
+	const struct clv_account *now = clv_account();
+	*slice = (struct clv_slice_exact){
+		.filled = true,
+		.outside_ps = now->time_ps[CLV_OUTSIDE] - before->time_ps[CLV_OUTSIDE],
+		.wait_ps = now->time_ps[CLV_WAIT] - before->time_ps[CLV_WAIT],
+		.handover_ps = now->time_ps[CLV_HANDOVER] - before->time_ps[CLV_HANDOVER],
+		.inside_ps = now->time_ps[CLV_INSIDE] - before->time_ps[CLV_INSIDE],
+		.acquisitions = now->acquisitions - before->acquisitions,
+		.holds = now->hold_ns.count - before->hold_ns.count,
+		.hold_ps = now->hold_ps - before->hold_ps,
+		.hold_longest_ps = longest_hold_ps,
+		.lock_waits = now->wait_ns.count - before->wait_ns.count,
+		.lock_wait_ps = now->wait_ps - before->wait_ps,
+		.allocated_bytes = clv_sim_allocated_bytes(),
+	};
+	watch->so_far = *now;
+}
+
+/* From the window's begin to the end of the slice that is not over yet, or of the window. */
+static uint64_t next_cut_ps(const struct watch *watch)
+{
+	uint64_t window_ps = watch->plan->window_ns * PS_PER_NS;
+	uint64_t cut_ps = (watch->slices + UINT64_C(1)) * watch->plan->every_ns * PS_PER_NS;
+	return watch->plan->exact && cut_ps < window_ps ? cut_ps : window_ps;
+}
+
+static uint64_t look_at_fixed(void *arg, uint64_t now_ps)
+{
+	struct watch *watch = arg;
+	const struct clv_plan *plan = watch->plan;
+	struct clv_progress progress;
+	uint64_t used = accesses(), budget = budget_of(watch->simulated);
+	if (!watch->begin_ps) {
+		plan->progress(plan->arg, &progress);
+		if (!watch->begun_ps && progress.begun)
+			watch->begun_ps = now_ps;
+		bool warm = watch->begun_ps &&
+			    now_ps - watch->begun_ps >= plan->warm_ns * PS_PER_NS;
+		if (!warm && used < budget / 2)
+			return now_ps + FIRST_BATCH_PS;
+		open_window(watch, &progress, now_ps, warm);
+	}
+	uint64_t at_ps = now_ps - watch->begin_ps, cut_ps = next_cut_ps(watch);
+	if (plan->exact && at_ps == cut_ps)
+		cut_slice(watch, now_ps);
+	bool whole = at_ps == plan->window_ns * PS_PER_NS;
+	if (whole || used >= budget) {
+		plan->progress(plan->arg, &progress);
+		watch->ops[watch->batches = 1] = progress.ops + progress.walks;
+		close_window(watch, now_ps, !whole || watch->cold);
+		return UINT64_MAX;
+	}
+	cut_ps = next_cut_ps(watch);
+	return watch->begin_ps + (cut_ps < at_ps + LOOK_PS ? cut_ps : at_ps + LOOK_PS);
 }
 
 /* ---- the machine ---- */
@@ -201,14 +279,49 @@ static void end(struct clv_machine *machine)
 	clv_sim_close();
 }
 
-static int write_timeline(const struct simulated *simulated, struct cleave_error *error)
+/* Those in the window. */
+static unsigned find_instants(const struct clv_phase_change *change, unsigned changes,
+			      uint64_t origin_ns, struct clv_timeline_instant *instant)
+{
+	unsigned instants = 0;
+	for (unsigned i = 0; i < changes; i++) {
+		if (change[i].at_ns >= 0)
+			instant[instants++] = (struct clv_timeline_instant){
+				(origin_ns + (uint64_t)change[i].at_ns) * PS_PER_NS,
+				change[i].name, change[i].reason,
+			};
+	}
+	return instants;
+}
+
+static int write_marks(const char *path, const struct clv_plan *plan, struct cleave_error *error)
 {
 	char why[200];
+	struct clv_phase_change *change = NULL;
+	unsigned changes = 0, in_all;
+	int code = plan->changes && plan->origin_ns ? plan->changes(plan->arg, &change, &changes, &in_all) : 0;
+	struct clv_timeline_instant *instant = calloc(changes + 1, sizeof(*instant));
+	if (code || !instant) {
+		free(change);
+		free(instant);
+		return clv_error(error, -ENOMEM, "write %s: out of memory", path);
+	}
+	if (changes)
+		changes = find_instants(change, changes, *plan->origin_ns, instant);
+	code = clv_timeline_write(path, instant, changes, why, sizeof(why));
+	free(change);
+	free(instant);
+	return code ? clv_error(error, code, "%s", why) : 0;
+}
+
+static int write_timeline(const struct simulated *simulated, const struct clv_plan *plan,
+			  struct cleave_error *error)
+{
 	if (!simulated->options.timeline)
 		return 0;
-	int code = clv_timeline_write(simulated->options.timeline, why, sizeof(why));
+	int code = write_marks(simulated->options.timeline, plan, error);
 	if (code)
-		return clv_error(error, code, "%s", why);
+		return code;
 	uint64_t last_ps, left_out = clv_timeline_left_out(&last_ps);
 	if (left_out)
 		fprintf(stderr, "cleave: --timeline %s: without the window's last %.3f ms: %llu marks "
@@ -231,7 +344,7 @@ static int run(struct clv_machine *machine, const struct clv_plan *plan,
 		.cpu_index = plan->cpu_index,
 		.body = plan->body,
 		.arg = plan->arg,
-		.tick = look,
+		.tick = plan->fixed ? look_at_fixed : look,
 		.tick_arg = &watch,
 		.tick_ps = FIRST_BATCH_PS,
 	};
@@ -249,7 +362,7 @@ static int run(struct clv_machine *machine, const struct clv_plan *plan,
 	report->switches = counts->switches;
 	report->account = *clv_account();
 	report->lines = clv_account_lines(report->line, CLV_REPORT_LINES);
-	return write_timeline(simulated, error);
+	return write_timeline(simulated, plan, error);
 }
 
 static void close_simulated(struct clv_machine *machine)

@@ -11,6 +11,9 @@
  * nobody waits for longer than a thousandth of that, twenty times the longest wait is, and 0.1 ms at
  * least. The budget counts accesses and not host time, so that the same input gives the same output
  * on a busy machine.
+ *
+ * Of a run over time (plan.fixed) the warm-up is warm_ns from when all have begun, and the window window_ns, whatever is known
+ * by then, unless the budget is used up before.
  */
 #ifndef CLV_MACHINE_SIMULATED_H
 #define CLV_MACHINE_SIMULATED_H

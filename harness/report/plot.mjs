@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-// usage: node plot.mjs '{"title": T, "machine": M, "workload": W, "designs": [D]}' <RESULTS.json
+// usage: node plot.mjs '{"title": T, "machine": M, "workload": W, "designs": [D], "course": true}'
+//	<RESULTS.json
 // A picture of the results as SVG, to standard output. Each option may be missing. Errors are one
 // line; exit status 2: these results cannot be drawn so.
 import {readFileSync, writeSync} from "node:fs";
+import {courseSpecification} from "./course.mjs";
 import {specification, textWidth} from "./spec.mjs";
 import {Fault} from "./table.mjs";
 
@@ -20,7 +22,8 @@ async function load(name) {
 
 async function draw(results, options) {
 	const [vega, lite] = [await load("vega"), await load("vega-lite")];
-	const spec = specification(results, options);
+	const spec = options.course ? courseSpecification(results, options)
+		: specification(results, options);
 	// Vega's guess of a text's width is half as much again as it is.
 	vega.textMetrics.width = (item, text) => textWidth(`${text ?? ""}`, item.fontSize ?? 11);
 	// A warning is a fault of the template, which tests are to see.

@@ -5,7 +5,7 @@ import {readFileSync} from "node:fs";
 import {drawn, highOf, lowOf, tabulate} from "./table.mjs";
 
 const TEMPLATE = new URL("throughput.vl.json", import.meta.url);
-const TOTAL_WIDTH = 752; // of the panels; with axes and padding some 830, a README's width
+export const TOTAL_WIDTH = 752; // of the panels; with axes and padding some 830, a README's width
 
 // Colours of Okabe and Ito, which the colour-blind tell apart, without the yellow that is hard to
 // see on white. Shape and dashes tell the lines apart without them.
@@ -32,7 +32,7 @@ const STYLES = [
 
 // A design looks the same whichever are drawn with it, as far as there are styles for all: those
 // run by name come first.
-function stylesOf({designs, all}) {
+export function stylesOf({designs, all}) {
 	const order = [...all.filter(([design, name]) => name !== design),
 		...all.filter(([design, name]) => name === design)].map(([design]) => design);
 	const own = (design) => order.indexOf(design);
@@ -54,7 +54,7 @@ export function textWidth(text, size) {
 }
 
 // Parts, put into lines and separated within them.
-function fill(parts, separator, width, size) {
+export function fill(parts, separator, width, size) {
 	const lines = [];
 	for (const part of parts) {
 		const longer = lines.length ? lines[lines.length - 1] + separator + part : part;
@@ -66,9 +66,9 @@ function fill(parts, separator, width, size) {
 	return lines;
 }
 
-const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+export const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 
-function describeMachine({name, simulated, about}) {
+export function describeMachine({name, simulated, about}) {
 	if (!about)
 		return simulated ? `simulated machine ${name}, not measured` : `measured on ${name}`;
 	const size = [["node", about.nodes], ["socket", about.packages], ["CPU", about.cpus]]
@@ -116,7 +116,7 @@ function thin(values, place, room) {
 }
 
 // Powers of ten; where these are fewer than two, with 2 and 5 times them, and if need be the ends.
-function rateTicks([low, high]) {
+export function rateTicks([low, high]) {
 	for (const steps of [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9]]) {
 		const ticks = [];
 		for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
@@ -177,7 +177,7 @@ function pointRow(point, panel, designs, floor) {
 }
 
 // The key, in columns as wide as the longest name needs.
-function keyRows(designs, width) {
+export function keyRows(designs, width) {
 	const names = [...designs.values()];
 	const needed = 48 + 8 + 22 + Math.max(...names.map((name) => textWidth(name, 12)));
 	const columns = Math.max(1, Math.min(names.length, Math.floor((width + 22) / needed)));
@@ -191,10 +191,10 @@ function keyRows(designs, width) {
 
 // ---- the specification ----
 
-function substitute(node, values) {
+export function substitute(node, values) {
 	if (typeof node === "string" && node.startsWith("@")) {
 		if (!(node.slice(1) in values))
-			throw new Error(`${TEMPLATE.pathname}: unknown name: ${node}`);
+			throw new Error(`unknown name in a template: ${node}`);
 		return values[node.slice(1)];
 	}
 	if (Array.isArray(node))

@@ -116,6 +116,8 @@ const CONDITIONS = [
 	["placement", (v) => `${v}`],
 	["walks", (v) => v ? `${v} walks` : "no walks"],
 	["population", (v) => `${v} intervals`],
+	["storm", (v) => isObject(v) ? `storm from ${v.from_ms} to ${v.to_ms} ms, else ${v.quiet}`
+		: "no storm"],
 	["other_lock_ns", (v) => v ? `another lock for ${v} ns` : "no other lock"],
 ];
 

@@ -99,8 +99,7 @@ static int run_design(struct clv_machine *host, const struct clv_native *native,
 		code = clv_error(error, -EBADMSG, "%s: not valid: %.120s", design, result.why);
 	if (!code)
 		*ops_per_s = rate_of(&result, native->threads);
-	free(result.worker);
-	free(result.latency);
+	clv_run_result_fini(&result);
 	clv_point_fini(&point);
 	return code;
 }

@@ -20,6 +20,12 @@
  * its new image here. The copies that rest between two CPUs, one a worker, hold their old image;
  * what it has of libc.so.6 counts as part of the population.
  *
+ * Storm (config.course->storm): outside of it the first `quiet` workers alone have a copy each. The
+ * others' copies start in the storm, spread over the time of one exec, with one batch a map that
+ * inserts what a copy holds when an exec begins; and when it is over they exit, each at the end of
+ * its exec, with batches that remove it. So behind a storm nothing of it is left in the maps. Without
+ * a copy a worker sleeps, and looks from time to time. The population is that of all copies at rest.
+ *
  * The other lock: once an exec, behind its last section, one lock for all copies is held for
  * config.other_lock_ns; it stands for whatever else is global in an exec.
  */
@@ -56,12 +62,15 @@ struct program {
 /* A copy's place in the program; it moves with the copy. */
 struct copy {
 	size_t bytes;
-	unsigned section;
+	unsigned section; /* `sections`: there is no copy, as it is not yet or no longer needed */
 	unsigned hurry; /* sections still to take without a gap */
-	uint64_t until_ns; /* end of the gap it is in; 0: in none */
+	uint64_t until_ns; /* end of the gap it is in, 0: in none; of no copy: when one is to start */
 	struct clv_slot *scratch; /* [slots] */
 	struct cleave_op op[];	  /* [section_ops_max] */
 };
+
+/* How often a worker without a copy looks whether it is to go on. */
+#define REST_NS 50000
 
 _Static_assert(CLV_SCHEDULE_FILES_MAX <= CLV_RUN_MAPS_MAX, "each file is a map");
 
@@ -251,6 +260,13 @@ static int open(struct clv_run *run, struct cleave_error *error)
 	return 0;
 }
 
+/* Does the worker have a copy during the storm alone? */
+static bool is_called_up(const struct clv_worker *worker)
+{
+	const struct clv_course_config *course = worker->run->config.course;
+	return course && course->storm.to_ns && worker->index >= course->storm.quiet;
+}
+
 static struct clv_range initial(const struct clv_worker *worker, enum clv_holding holding,
 				uint64_t slot, unsigned *map)
 {
@@ -260,7 +276,17 @@ static struct clv_range initial(const struct clv_worker *worker, enum clv_holdin
 		return schedule->rest[slot % schedule->rest_count];
 	}
 	*map = schedule->file_of_slot[slot];
-	return holding == CLV_RESTING ? schedule->at_exec[slot] : schedule->initial[slot];
+	if (holding == CLV_RESTING)
+		return schedule->at_exec[slot];
+	return is_called_up(worker) ? CLV_RANGE_NONE : schedule->initial[slot];
+}
+
+static uint64_t exec_ns(const struct program *program)
+{
+	uint64_t sum_ns = 0;
+	for (unsigned i = 0; i < program->sections; i++)
+		sum_ns += program->section[i].gap_ns;
+	return sum_ns;
 }
 
 static int begin(struct clv_worker *worker, enum clv_holding holding, void **state)
@@ -280,6 +306,12 @@ static int begin(struct clv_worker *worker, enum clv_holding holding, void **sta
 		return 0;
 	}
 	uint64_t random = clv_seed(worker->run->config.seed, CLV_STREAM_START, worker->index);
+	if (is_called_up(worker)) {
+		copy->section = program->sections;
+		copy->until_ns = worker->run->config.course->storm.from_ns +
+				 (uint64_t)((__uint128_t)clv_random(&random) * exec_ns(program) >> 64);
+		return 0;
+	}
 	copy->hurry = (unsigned)clv_scale((uint32_t)clv_random(&random), program->sections);
 	return 0;
 }
@@ -394,6 +426,105 @@ static int step(struct clv_worker *worker)
 	return 0;
 }
 
+/* ---- a storm ---- */
+
+/* Has the slot something of the map when an exec begins? */
+static bool begins_with(const struct clv_schedule *schedule, unsigned slot, unsigned map)
+{
+	return schedule->file_of_slot[slot] == map && !clv_range_is_none(schedule->initial[slot]);
+}
+
+/* From one slot on, those of the map, as many as fit into a batch. Returns: the slot behind them. */
+static unsigned do_slots(struct clv_worker *worker, enum cleave_op_kind kind, unsigned map_index,
+			 unsigned from, int *code)
+{
+	const struct clv_schedule *schedule = worker->run->config.schedule;
+	struct cleave_map *map = worker->run->map[map_index];
+	struct copy *copy = worker->state;
+	unsigned ops = 0, most = ((const struct program *)worker->run->state)->section_ops_max;
+	unsigned slot = from;
+	for (; slot < schedule->slots && ops < most; slot++) {
+		struct clv_slot *own = &worker->held.slot[slot];
+		if (!begins_with(schedule, slot, map_index))
+			continue;
+		if (kind == CLEAVE_INSERT && !clv_slot_ready(worker, own)) {
+			*code = -ENOMEM;
+			return slot;
+		}
+		copy->op[ops++] = (struct cleave_op){ kind, own->entry, NULL,
+						      schedule->initial[slot].start,
+						      schedule->initial[slot].last };
+	}
+	*code = ops ? clv_worker_apply(worker, map, copy->op, ops) : 0;
+	for (unsigned i = from; i < slot && !*code; i++) {
+		if (!begins_with(schedule, i, map_index))
+			continue;
+		if (kind == CLEAVE_REMOVE)
+			clv_slot_empty(worker, map, &worker->held.slot[i]);
+		else
+			worker->held.slot[i].range = schedule->initial[i];
+	}
+	if (kind == CLEAVE_REMOVE)
+		worker->done.removes += ops;
+	else
+		worker->done.inserts += ops;
+	clv_walks_owe(worker, ops);
+	return slot;
+}
+
+/* Insert or remove what a copy holds when an exec begins. */
+static int do_copy(struct clv_worker *worker, enum cleave_op_kind kind)
+{
+	const struct clv_schedule *schedule = worker->run->config.schedule;
+	int code = 0;
+	for (unsigned map = 0; map < schedule->files && !code; map++) {
+		for (unsigned slot = 0; slot < schedule->slots && !code;)
+			slot = do_slots(worker, kind, map, slot, &code);
+	}
+	return code;
+}
+
+static int await_storm(struct clv_worker *worker, uint64_t wait_ns)
+{
+	clv_park(worker->thread, wait_ns < REST_NS ? wait_ns : REST_NS);
+	return 0;
+}
+
+/* Of a worker that has a copy during the storm alone. */
+static int step_called_up(struct clv_worker *worker)
+{
+	const struct program *program = worker->run->state;
+	const struct clv_storm *storm = &worker->run->config.course->storm;
+	struct copy *copy = worker->state;
+	uint64_t at_ns;
+	if (copy->section && copy->section < program->sections)
+		return step(worker);
+	bool begun = clv_window_ns(worker->run, &at_ns), over = begun && at_ns >= storm->to_ns;
+	int code;
+	if (copy->section == 0) {
+		if (!over || clv_walk_is_due(worker))
+			return step(worker);
+		code = do_copy(worker, CLEAVE_REMOVE);
+		copy->section = program->sections;
+		return code;
+	}
+	if (!begun || over)
+		return await_storm(worker, REST_NS);
+	if (at_ns < copy->until_ns)
+		return await_storm(worker, copy->until_ns - at_ns);
+	code = do_copy(worker, CLEAVE_INSERT);
+	copy->section = 0;
+	copy->until_ns = 0;
+	return code;
+}
+
+static int step_in_storm(struct clv_worker *worker)
+{
+	if (worker->index < worker->run->config.course->storm.quiet)
+		return step(worker);
+	return step_called_up(worker);
+}
+
 const struct clv_workload clv_workload_exec = {
 	.info = {
 		.name = "exec",
@@ -409,4 +540,5 @@ const struct clv_workload clv_workload_exec = {
 	.begin = begin,
 	.end = end,
 	.step = step,
+	.step_in_storm = step_in_storm,
 };

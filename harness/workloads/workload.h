@@ -6,7 +6,8 @@
  * A workload says how many maps there are and which intervals are in them when a run starts, and
  * takes one step at a time in each worker. Everything around that is the run's (harness/run.c) and
  * the worker loop's (harness/worker.c): opening, placing, phases, timing, checking. A workload
- * never names structures, reads no clock but to think, and allocates only in `open` and `begin`.
+ * never names structures, reads no clock but to think and to see if there is a storm, and allocates
+ * only in `open` and `begin`.
  */
 #ifndef CLV_WORKLOAD_H
 #define CLV_WORKLOAD_H
@@ -60,6 +61,8 @@ struct clv_workload {
 	 * fails the run.
 	 */
 	int (*step)(struct clv_worker *worker);
+	/* Instead of `step` where there is run->config.course->storm. NULL: that is refused. */
+	int (*step_in_storm)(struct clv_worker *worker);
 };
 
 /* i-th workload; NULL behind the last. */

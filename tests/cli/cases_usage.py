@@ -41,7 +41,7 @@ def helps():
     options = set(re.findall(r"--[a-z-]+", fine("run", "--help")))
     for option in ("workload machine threads place seed repetitions think-ns population walks "
                    "other-lock-ns migrate oversubscribe json set jobs budget run-ahead-ns timeline "
-                   "lines").split():
+                   "lines storm every-us").split():
         assert "--" + option in options, option
     assert re.fullmatch(r"cleave \d+\.\d+\.\d+\n", fine("--version"))
 

@@ -12,6 +12,7 @@ if len(sys.argv) < 2:
 # Importing them makes the list of cases.
 import cases_locks
 import cases_usage
+import cases_course
 import cases_results
 import cases_scripts
 import cases_arrangements

@@ -303,6 +303,104 @@ def what_a_run_wrote():
     assert ("siblings" in boundaries) == (results["machine"]["cores"] < len(CPUS)), boundaries
 
 
+# ---- over time ----
+
+def made_up_course():
+    """baseline and a design that changes, in 8 slices of 500 us."""
+    results = json.loads(BIG.read_text())
+    results["results"] = [p for p in results["results"]
+                          if p["threads"] == 384 and p["think_ns"] == "recorded" and p["valid"]][:3]
+    for k, point in enumerate(results["results"]):
+        point["storm"] = {"from_ms": 1, "to_ms": 2, "quiet": 8}
+        point["course"] = {
+            "every_us": 500, "window_ms": 4, "seed": 7, "at_us": [500 * i for i in range(8)],
+            "ops_per_s": [1e5, 1e5, 1e6 + k, 3e6, 0, 1e5, 1e5, 1e5],
+            "time_share": {"wait": [0, 0, .5, .6, .9, 0, 0, 0], "inside": [.1] * 8,
+                           "handover": [.01] * 8, "outside": [.5] * 8},
+            "walk_wait_longest_ns": [None, 50, None, 90000, 1e6, None, None, 70],
+            "allocated_bytes": [1e6 + k * 1024] * 8}
+    phases = [(-20, "split", 9), (-10, "whole", 1), (1100, "split", 49), (2600, "draining", 49),
+              (3900, "whole", 1)]
+    results["results"][1]["phases"] = [
+        {"at_us": at, "map": "libc.so.6", "phase": phase, "subsets": subsets, "reason": "so"}
+        for at, phase, subsets in phases] + [
+        {"at_us": 5, "map": "ld.so", "phase": "split", "subsets": 49, "reason": "so"}]
+    return results
+
+
+def draw_course(change=lambda results: None, *options):
+    results = made_up_course()
+    change(results)
+    with Folder() as folder:
+        return plot(put(folder / "made_up.json", json.dumps(results)), "--course", *options)
+
+
+@case
+def courses():
+    picture = draw_course()
+    for name in ("rate", "wait", "walk", "memory"):
+        assert len(picture.marks(f"{name}_storm")[0]) == 2, name
+    for name in ("rate", "wait", "memory"):
+        lines = [line for part in picture.marks(f"{name}_curve") for line in part]
+        # A rate of 0 has no place on a logarithmic scale: there the line has a gap.
+        assert [line.get("d").count("M") for line in lines] == [2 if name == "rate" else 1] * 3
+    assert len(picture.marks("rate_point")[0]) == 3 * 7
+    assert len(picture.marks("walk_point")[0]) == 3 * 4
+    assert len(picture.marks("key_label")[0]) == 3
+    # Before the window two changes, of which the last counts, and of another map one.
+    assert len(picture.marks("phase")[0]) == 4
+    assert len(picture.marks("rate_band")[0]) == 2
+    picture.says("Over time: exec on hygon-12n384, simulated", "simulated machine, not measured",
+                 "384 threads from 1 to 2 ms, 8 before and after", "recorded think time",
+                 "slices of 500 us", "one run, seed 7", "storm begins", "storm ends",
+                 "split: 49 subsets", "whole", "libc.so.6")
+    picture.lacks("ld.so")
+    width, height = int(picture.root.get("width")), int(picture.root.get("height"))
+    assert 780 <= width <= 860 and 500 <= height <= 900, (width, height)
+    assert "NaN" not in picture.svg and "Infinity" not in picture.svg
+
+
+@case
+def courses_of_some_designs():
+    def plain(results):
+        for point in results["results"]:
+            point.pop("phases", None)
+            del point["course"]["walk_wait_longest_ns"], point["course"]["allocated_bytes"]
+            del point["storm"]
+    picture = draw_course(plain)
+    assert not picture.marks("phase") and not picture.marks("walk_point")
+    assert not picture.marks("memory_curve") and picture.marks("wait_curve")
+    picture.lacks("storm")
+    first = made_up_course()["results"][0]
+    one = draw_course(lambda results: None, "--designs", first.get("name", first["design"]))
+    assert len(one.marks("rate_curve")) == 1 and not one.marks("phase")
+    draw_course(lambda results: None, "--title", "Mine").says("Mine")
+
+    def both(results):
+        results["results"][0]["phases"] = results["results"][1]["phases"][:5]
+    two = draw_course(both)
+    assert len(two.marks("phase")[0]) == 8
+    assert not any(two.marks("rate_band")), "whose would they be?"
+
+
+@case
+def courses_that_are_none():
+    refused("plot", BIG, "--course", words=["--every-us", str(BIG)])
+
+    def bad(change, *words):
+        results = made_up_course()
+        change(results["results"][1])
+        with Folder() as folder:
+            path = put(folder / "bad.json", json.dumps(results))
+            refused("plot", path, "--course", words=[*words, str(path)])
+    bad(lambda point: point["course"].pop("at_us"), "malformed", "course of")
+    bad(lambda point: point["course"]["ops_per_s"].pop(), "malformed", "rate")
+    bad(lambda point: point["course"]["time_share"].update(wait=[1, "x"] * 4), "malformed", "wait")
+    bad(lambda point: point["course"].update(every_us=0), "malformed")
+    bad(lambda point: point["phases"][0].pop("map"), "malformed", "phases of")
+    bad(lambda point: point.update(walks=0.5), "one condition")
+
+
 # ---- what is not ----
 
 @case

@@ -72,8 +72,7 @@ static void finish_and_close(struct clv_run *run, struct clv_run_result *result)
 
 static void free_result(struct clv_run_result *result)
 {
-	free(result->worker);
-	free(result->latency);
+	clv_run_result_fini(result);
 }
 
 /* ---- with threads ---- */
@@ -114,6 +113,7 @@ static struct clv_run_result run_threads(const struct clv_run_config *config, ui
 	}
 	uint32_t *phase = clv_bench_native.phase(run);
 	await(run, batches);
+	__atomic_store_n(clv_bench_native.origin(run), __real_clv_now_ns(), __ATOMIC_RELAXED);
 	__atomic_store_n(phase, CLV_PHASE_MEASURE, __ATOMIC_RELAXED);
 	await(run, batches);
 	__atomic_store_n(phase, CLV_PHASE_STOP, __ATOMIC_RELAXED);

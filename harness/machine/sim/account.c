@@ -106,6 +106,18 @@ void clv_account_end(uint64_t now_ps)
 	open = false;
 }
 
+void clv_account_cut(uint64_t now_ps)
+{
+	for (unsigned i = 0; i < clv_sim.cpus; i++) {
+		struct clv_account_cpu *cpu = &clv_sim.cpu[i].account;
+		if (clv_sim.cpu[i].state == CLV_CPU_ABSENT || cpu->since_ps >= now_ps)
+			continue;
+		spend(cpu->where, cpu->since_ps, now_ps);
+		cpu->since_ps = now_ps;
+	}
+	account.longest_hold_ps = 0;
+}
+
 /* ---- locks ---- */
 
 static struct lock *lock_of(const void *at)
@@ -165,6 +177,8 @@ static void let_go(struct clv_vcpu *cpu, struct lock *lock)
 		turn(cpu, CLV_HANDOVER);
 		if (open) {
 			account.hold_ps += now - cpu->account.got_ps;
+			account.longest_hold_ps =
+				clv_max(account.longest_hold_ps, now - cpu->account.got_ps);
 			clv_histogram_add(&account.hold_ns, (now - cpu->account.got_ps) / 1000);
 		}
 	}

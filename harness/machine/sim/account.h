@@ -44,6 +44,7 @@ struct clv_account {
 	/* Of exclusive acquisitions: from free (or ask) to got; from got to free. */
 	struct clv_histogram handover_ns, hold_ns, wait_ns;
 	uint64_t handover_ps, hold_ps, wait_ps; /* their sums */
+	uint64_t longest_hold_ps; /* since clv_account_cut */
 	/* [inside a lock?]: how many, and their latencies, which may overlap. */
 	uint64_t count[2][CLV_LEVELS][CLV_DISTANCES], ps[2][CLV_LEVELS][CLV_DISTANCES];
 };
@@ -61,6 +62,11 @@ bool clv_account_open(void);
 void clv_account_close(void);
 void clv_account_begin(uint64_t now_ps);
 void clv_account_end(uint64_t now_ps);
+/*
+ * Bring all sums up to now, in the middle of the window. The longest hold begins anew. What a CPU
+ * that is in the middle of waiting has waited so far is all `wait`, though the lock may be free.
+ */
+void clv_account_cut(uint64_t now_ps);
 const struct clv_account *clv_account(void);
 /* The costliest names. Returns: how many, `max` at most. */
 unsigned clv_account_lines(struct clv_account_line *out, unsigned max);
@@ -78,12 +84,19 @@ const void *clv_account_asked(const struct clv_vcpu *cpu, int *holder);
 void clv_account_done(struct clv_vcpu *cpu);
 
 /* ---- timeline.c ---- */
+/* Something at one moment, for all to see. */
+struct clv_timeline_instant {
+	uint64_t ps;
+	const char *name, *reason;
+};
+
 bool clv_timeline_open(void);
 void clv_timeline_close(void);
 void clv_timeline_mark(unsigned cpu, enum clv_mark mark, const void *lock, uint64_t ps);
 /* How many marks at the window's end had no room; and when the last was that had. */
 uint64_t clv_timeline_left_out(uint64_t *last_ps);
 /* Trace Event JSON (Perfetto, about:tracing) of the window. Returns: 0; negative errno. */
-int clv_timeline_write(const char *path, char *why, size_t why_bytes);
+int clv_timeline_write(const char *path, const struct clv_timeline_instant *instant,
+		       unsigned instants, char *why, size_t why_bytes);
 
 #endif

@@ -58,6 +58,7 @@ static struct clv_arena_name *names;
 static uint32_t name_count;
 static const char *allocations_name;
 static int allocations_index;
+static uint64_t allocated_bytes;
 
 /* ---- open and close ---- */
 
@@ -68,6 +69,7 @@ int clv_arena_open(struct cleave_error *error)
 					  "sanitizer, which has these addresses");
 #endif
 	void *want = (void *)CLV_ARENA_BASE;
+	allocated_bytes = 0;
 	void *at = mmap(want, CLV_ARENA_BYTES, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (at != want) {
@@ -352,6 +354,7 @@ void *clv_sim_alloc(size_t bytes, size_t align, int node)
 	if (!at)
 		return NULL;
 	memset(at, 0, bytes);
+	allocated_bytes += bytes;
 	if (allocations_name)
 		clv_sim_name(at, bytes, 0, allocations_name, allocations_index, NULL);
 	if (clv_sim_current)
@@ -367,6 +370,7 @@ void clv_sim_free(void *block, size_t bytes)
 	uintptr_t offset = (uintptr_t)block - CLV_ARENA_BASE;
 	unsigned node = (unsigned)clv_sim.pool_of_page[offset >> CLV_PAGE_SHIFT];
 	name_lines(block, bytes, 0);
+	allocated_bytes -= bytes;
 	size_t lines = (bytes + LINE - 1) / LINE;
 	lines += !lines;
 	if (lines < CLASSES) {
@@ -382,6 +386,11 @@ void clv_sim_free(void *block, size_t bytes)
 		freed->next = free_pages[pages];
 		free_pages[pages] = freed;
 	}
+}
+
+uint64_t clv_sim_allocated_bytes(void)
+{
+	return allocated_bytes;
 }
 
 /* ---- names ---- */

@@ -70,6 +70,9 @@ void clv_sim_note_reached(uint8_t *reached);
 void *clv_sim_alloc(size_t bytes, size_t align, int node);
 void clv_sim_free(void *block, size_t bytes);
 
+/* Of the blocks that are not freed, as they were asked for; since clv_sim_open. */
+uint64_t clv_sim_allocated_bytes(void);
+
 struct clv_sim_run {
 	unsigned threads;
 	const unsigned *cpu_index; /* [threads], distinct, in the topology */

@@ -148,10 +148,23 @@ uint64_t clv_timeline_left_out(uint64_t *last_ps)
 	return left_out;
 }
 
-int clv_timeline_write(const char *path, char *why, size_t why_bytes)
+static void mark_instants(json_t *list, const struct clv_timeline_instant *instant,
+			  unsigned instants)
+{
+	for (unsigned i = 0; i < instants; i++)
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:f, s:i, s:i, s:{s:s}}", "name",
+					instant[i].name, "ph", "i", "s", "g", "ts",
+					(double)instant[i].ps / 1e6, "pid", 0, "tid", 0, "args",
+					"reason", instant[i].reason));
+}
+
+int clv_timeline_write(const char *path, const struct clv_timeline_instant *instant,
+		       unsigned instants, char *why, size_t why_bytes)
 {
 	json_t *list = slices();
 	name_rows(list);
+	mark_instants(list, instant, instants);
 	json_t *root = json_pack("{s:s, s:{s:I}, s:o}", "displayTimeUnit", "ns", "otherData",
 				 "marks_left_out", (json_int_t)left_out, "traceEvents", list);
 	char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
