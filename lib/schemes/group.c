@@ -6,30 +6,37 @@
  *     map's lock        held exclusive by a group of updaters   |  shared by walks
  *     subsets' locks      [ A ] [ B ] [   ] [ C ]               |    not needed
  *
- *     word     members, how many are in | admitted, since it was opened | open
+ *     word     63 ... 32 | 31 ... 1 |  0
+ *              members   | walks    | open       walks: how many wait
  *     gate     a mutex: who finds no open group, and is about to open one
  *
- * An updater joins an open group by one compare-and-swap. If there is none, or it is full (ADMITTED_MAX),
- * or a walk waits, it goes to the gate; whoever is first there acquires the map's lock, and opens a group
- * with itself in it; those behind find it open. The last to leave releases the map's lock, which is
- * not always who acquired it: locks that have an owner cannot be the first.
+ * An updater has its subsets' locks, then adds itself to the members. If the group was open and no walk
+ * waited, it is in. If not, it takes itself off and goes to the gate; whoever is first there acquires
+ * the map's lock, and opens a group with itself in it; those behind find it open. Whoever takes the
+ * last off makes an open group a closed one, and if nobody has come meanwhile, releases the map's
+ * lock, which is not always who acquired it: locks that have an owner cannot be the first.
  *
- * Invariants: a group has members exactly while the map's lock is held exclusive for it; it is opened
- * under the gate by who has acquired the map's lock; nobody joins after it was empty. Two groups may
- * follow so closely that the next is waiting for the map's lock while the last leaves: so there are two
- * holds, used in turn. A lock is free before its release has returned, which may still need the hold
- * (rwsem to wake, a cohort lock to give its domain's back): the group after the next waits for that.
- * Nobody measures these holds, so that `timed` says that one is in use.
+ * Invariants: `open` is set exactly while the map's lock is held exclusive for a group, but for
+ * between its acquisition and opening, and between closing and its release. It is set under the gate
+ * by who has acquired the map's lock, and cleared by a compare-and-swap from a word without members.
+ * Members that came too late are in the count until they take themselves off, each only once before it
+ * goes to the gate. Two groups may follow so closely that the next is waiting for the map's lock while
+ * the last is released: so there are two holds, used in turn. A lock is free before its release has
+ * returned, which may still need the hold (rwsem to wake, a cohort lock to give its domain's back): the
+ * group after the next waits for that. Nobody measures these holds, so that `timed` says that one is
+ * in use.
  *
  * Keeps all guarantees that the structure keeps: whoever walks has the map's lock, and so is without
  * updaters; updaters exclude each other by subset, as under `each`.
  *
- * Fairness: a group is closed for a waiting walk, and after ADMITTED_MAX updates; then it is the map's
- * lock's. Cost: two atomics on one line that all updaters write, which is what limits it.
- * Memory: 6 lines, with the gate's, and the locks.
+ * Fairness: nobody joins while a walk waits, so that a group opened beside one has one member; then it
+ * is the map's lock's. Among updaters it is the gate's: unfair. Cost: two additions to one line that
+ * the updaters of all subsets write, which is what limits it; group_stays has one a subset. Memory: 6
+ * lines, with the gate's, and the locks.
  *
- * Deadlock: gate, map's lock, subsets ascending. A member waits for subsets' locks only, whose holders
- * are members.
+ * Deadlock: subsets ascending, gate, map's lock. A member has all its locks, and waits for nobody; who
+ * has the map's lock for a walk waits for neither gate nor subset. The second lock is held by who
+ * sleeps for the first: a spinning second lock makes all behind it spin for so long.
  * Source: a maintainer's sketch, linux-mm, April 2026; room synchronisation (Blelloch, Cheng and
  * Gibbons, SPAA 2001) for the group.
  */
@@ -38,13 +45,11 @@
 #include "../error.h"
 #include "subset_locks.h"
 
-enum { ADMITTED_MAX = 1024 };
-
-#define MEMBER ((uint64_t)1 << 32)
-#define ADMITTED ((uint64_t)1 << 1)
-#define ADMITTED_LIMIT (ADMITTED_MAX * ADMITTED)
 #define OPEN ((uint64_t)1)
-#define ADMITTED_OF(word) ((word) & (MEMBER - ADMITTED))
+#define WALK ((uint64_t)1 << 1)
+#define MEMBER ((uint64_t)1 << 32)
+#define WALKS_OF(word) ((word) & (MEMBER - WALK))
+#define MEMBERS_OF(word) ((word) >> 32)
 
 extern const struct clv_lock_type clv_lock_mutex;
 
@@ -54,8 +59,7 @@ struct group_state {
 	void *gate;
 	struct clv_hold hold[2];
 	_Alignas(CLV_CACHE_LINE) uint64_t word;
-	unsigned turn; /* whose hold the group's is; of who opens and who leaves last */
-	_Alignas(CLV_CACHE_LINE) uint32_t walks_waiting;
+	unsigned turn; /* whose hold the group's is; of who opens and who closes */
 };
 
 static struct group_state *state_of(const struct cleave_map *map)
@@ -110,69 +114,23 @@ static int init(struct cleave_map *map, const struct clv_lock_args *args,
 
 /* ---- the group ---- */
 
-static bool join(struct group_state *state)
+static bool may_join(uint64_t word)
 {
-	uint64_t word = __atomic_load_n(&state->word, __ATOMIC_RELAXED);
-
-	/* Holds: nobody has joined a group that was full, closed or empty. */
-	while (word & OPEN && ADMITTED_OF(word) < ADMITTED_LIMIT &&
-	       !__atomic_load_n(&state->walks_waiting, __ATOMIC_RELAXED)) {
-		/* Acquire: partner is the release in open, and with it the map's lock's. */
-		if (__atomic_compare_exchange_n(&state->word, &word, word + MEMBER + ADMITTED, true,
-						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			return true;
-	}
-	return false;
+	return word & OPEN && !WALKS_OF(word);
 }
 
-/* pre: the gate is held. */
-static void open_locked(struct group_state *state, struct cleave_thread *thread)
+/* Takes one off the members. The last closes the group, and releases the map's lock. */
+static void quit(struct group_state *state, struct cleave_thread *thread)
 {
-	struct clv_hold *hold = &state->hold[!state->turn];
-
-	/* Acquire: partner is the release in leave. */
-	while (__atomic_load_n(&hold->timed, __ATOMIC_ACQUIRE))
-		clv_pause();
-	__atomic_store_n(&hold->timed, true, __ATOMIC_RELAXED);
-	hold->thread = thread;
-	state->map_lock.type->acquire(state->map_lock.at[0], hold);
-	/* The last group has left: turn is nobody's else. */
-	state->turn = !state->turn;
-	/* Release: partner is join. */
-	__atomic_store_n(&state->word, OPEN + MEMBER + ADMITTED, __ATOMIC_RELEASE);
-}
-
-static void enter(struct group_state *state, struct cleave_thread *thread)
-{
-	if (join(state))
-		return;
-	struct clv_hold gate = { .thread = thread };
-	uint64_t asked_ns = thread->times ? clv_now_ns() : 0;
-
-	/* To a simulated machine, a wait; the map's lock has no one CPU that holds it. */
-	clv_mark(CLV_MARK_ASK, state);
-	clv_lock_mutex.acquire(state->gate, &gate);
-	if (!join(state))
-		open_locked(state, thread);
-	clv_lock_mutex.release(state->gate, &gate);
-	clv_mark(CLV_MARK_FAILED, state);
-	if (thread->times)
-		clv_map_count_wait(thread, clv_now_ns() - asked_ns);
-}
-
-static void leave(struct group_state *state, struct cleave_thread *thread)
-{
-	uint64_t word = __atomic_load_n(&state->word, __ATOMIC_RELAXED), rest;
-
 	/* Release, and acquire for the last: what members did is before the map's lock's release. */
+	uint64_t word = __atomic_sub_fetch(&state->word, MEMBER, __ATOMIC_ACQ_REL);
+
 	do {
-		rest = word - MEMBER;
-		if (rest < MEMBER)
-			rest = 0;
-	} while (!__atomic_compare_exchange_n(&state->word, &word, rest, true, __ATOMIC_ACQ_REL,
-					      __ATOMIC_RELAXED));
-	if (rest)
-		return;
+		/* Of several that see none, as some came and went, one succeeds. */
+		if (MEMBERS_OF(word) || !(word & OPEN))
+			return;
+	} while (!__atomic_compare_exchange_n(&state->word, &word, word & ~OPEN, false,
+					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 	struct clv_hold *hold = &state->hold[state->turn];
 
 	/* A lock may take this for the thread that is calling: it would not wake that. */
@@ -182,13 +140,63 @@ static void leave(struct group_state *state, struct cleave_thread *thread)
 	__atomic_store_n(&hold->timed, false, __ATOMIC_RELEASE);
 }
 
-static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+static bool join(struct group_state *state, struct cleave_thread *thread)
+{
+	/* Acquire: partner is the release in open_locked, and with it the map's lock's. */
+	if (may_join(__atomic_fetch_add(&state->word, MEMBER, __ATOMIC_ACQUIRE)))
+		return true;
+	quit(state, thread);
+	return false;
+}
+
+/* pre: the gate is held. */
+static void open_locked(struct group_state *state, struct cleave_thread *thread)
+{
+	struct clv_hold *hold = &state->hold[!state->turn];
+
+	/* Acquire: partner is the release in quit. */
+	while (__atomic_load_n(&hold->timed, __ATOMIC_ACQUIRE))
+		clv_pause();
+	__atomic_store_n(&hold->timed, true, __ATOMIC_RELAXED);
+	hold->thread = thread;
+	state->map_lock.type->acquire(state->map_lock.at[0], hold);
+	/* The last group is closed: turn is nobody's else. */
+	state->turn = !state->turn;
+	/* Release: partner is join. */
+	__atomic_fetch_add(&state->word, OPEN + MEMBER, __ATOMIC_RELEASE);
+}
+
+static void enter(struct group_state *state, struct cleave_thread *thread)
+{
+	if (join(state, thread))
+		return;
+	struct clv_hold gate = { .thread = thread };
+	uint64_t asked_ns = thread->times ? clv_now_ns() : 0;
+
+	/* To a simulated machine, a wait; the map's lock has no one CPU that holds it. */
+	clv_mark(CLV_MARK_ASK, state);
+	clv_lock_mutex.acquire(state->gate, &gate);
+	if (!may_join(__atomic_load_n(&state->word, __ATOMIC_RELAXED)) || !join(state, thread))
+		open_locked(state, thread);
+	clv_lock_mutex.release(state->gate, &gate);
+	clv_mark(CLV_MARK_FAILED, state);
+	if (thread->times)
+		clv_map_count_wait(thread, clv_now_ns() - asked_ns);
+}
+
+static void apply_in_group(struct cleave_map *map, struct cleave_thread *thread,
+			   struct cleave_batch *batch)
 {
 	struct group_state *state = state_of(map);
 
 	enter(state, thread);
-	clv_subset_locks_commit(&state->subset, map, thread, batch);
-	leave(state, thread);
+	clv_map_apply_locked(map, thread, batch);
+	quit(state, thread);
+}
+
+static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	clv_subset_locks_commit_by(&state_of(map)->subset, map, thread, batch, apply_in_group);
 }
 
 /* ---- walks and holds ---- */
@@ -196,9 +204,9 @@ static void commit(struct cleave_map *map, struct cleave_thread *thread, struct 
 static int acquire_map(struct group_state *state, struct cleave_thread *thread,
 		       enum cleave_hold_mode mode, unsigned flags, struct clv_hold *hold)
 {
-	__atomic_fetch_add(&state->walks_waiting, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&state->word, WALK, __ATOMIC_RELAXED);
 	int code = clv_map_acquire(&state->map_lock, 0, mode, flags, thread, hold);
-	__atomic_fetch_sub(&state->walks_waiting, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&state->word, WALK, __ATOMIC_RELAXED);
 	return code;
 }
 

@@ -53,22 +53,26 @@ static inline unsigned clv_subsets_of(const struct cleave_batch *batch, uint32_t
 	return count;
 }
 
+/* What a commit does while it holds the locks: clv_map_apply_locked, and what a scheme adds. */
+typedef void clv_apply_fn(struct cleave_map *map, struct cleave_thread *thread,
+			  struct cleave_batch *batch);
+
 static inline void clv_subset_locks_commit_one(const struct clv_map_lock *lock,
 					       struct cleave_map *map,
 					       struct cleave_thread *thread,
-					       struct cleave_batch *batch)
+					       struct cleave_batch *batch, clv_apply_fn *apply)
 {
 	uint32_t subset = batch->ops[0].entry->subset;
 	struct clv_hold hold;
 	clv_map_acquire_exclusive(lock, subset, thread, &hold);
-	clv_map_apply_locked(map, thread, batch);
+	apply(map, thread, batch);
 	clv_map_release_exclusive(lock, subset, &hold);
 }
 
 static inline void clv_subset_locks_commit_several(const struct clv_map_lock *lock,
 						   struct cleave_map *map,
 						   struct cleave_thread *thread,
-						   struct cleave_batch *batch)
+						   struct cleave_batch *batch, clv_apply_fn *apply)
 {
 	uint32_t subset[CLEAVE_BATCH_MAX];
 	struct clv_hold on_stack[CLV_HOLDS_ON_STACK];
@@ -78,18 +82,26 @@ static inline void clv_subset_locks_commit_several(const struct clv_map_lock *lo
 
 	for (unsigned i = 0; i < count; i++)
 		clv_map_acquire_exclusive(lock, subset[i], thread, &hold[i]);
-	clv_map_apply_locked(map, thread, batch);
+	apply(map, thread, batch);
 	for (unsigned i = count; i-- > 0;)
 		clv_map_release_exclusive(lock, subset[i], &hold[i]);
+}
+
+static inline void clv_subset_locks_commit_by(const struct clv_map_lock *lock,
+					      struct cleave_map *map,
+					      struct cleave_thread *thread,
+					      struct cleave_batch *batch, clv_apply_fn *apply)
+{
+	if (batch->count == 1)
+		clv_subset_locks_commit_one(lock, map, thread, batch, apply);
+	else
+		clv_subset_locks_commit_several(lock, map, thread, batch, apply);
 }
 
 static inline void clv_subset_locks_commit(const struct clv_map_lock *lock, struct cleave_map *map,
 					   struct cleave_thread *thread, struct cleave_batch *batch)
 {
-	if (batch->count == 1)
-		clv_subset_locks_commit_one(lock, map, thread, batch);
-	else
-		clv_subset_locks_commit_several(lock, map, thread, batch);
+	clv_subset_locks_commit_by(lock, map, thread, batch, clv_map_apply_locked);
 }
 
 #endif

@@ -160,6 +160,7 @@ Test(map, timing_of_what_a_scheme_waits_for, .timeout = 60)
 	expect_waits_are_counted("rb_interval@cpu2/each:rwsem");
 	expect_waits_are_counted("rb_interval@cpu2/outer:rwsem");
 	expect_waits_are_counted("rb_interval@cpu2/group:rwsem+mutex");
+	expect_waits_are_counted("rb_interval@cpu2/group_stays:rwsem+mutex");
 	expect_waits_are_counted("rb_interval@cpu2/combine:rwsem");
 }
 
