@@ -83,12 +83,13 @@ static void commit(struct cleave_map *map, struct cleave_thread *thread, struct 
 {
 	struct span_state *state = state_of(map);
 	if (__builtin_expect(!spans(batch), 1)) {
-		clv_subset_locks_commit_one(&state->subset, map, thread, batch);
+		clv_subset_locks_commit_one(&state->subset, map, thread, batch,
+					    clv_map_apply_locked);
 		return;
 	}
 	struct clv_hold spanning;
 	clv_map_acquire_exclusive(&state->spanning, 0, thread, &spanning);
-	clv_subset_locks_commit_several(&state->subset, map, thread, batch);
+	clv_subset_locks_commit(&state->subset, map, thread, batch);
 	clv_map_release_exclusive(&state->spanning, 0, &spanning);
 }
 
