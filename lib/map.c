@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * The dispatch: checks what callers pass, reserves memory, and calls the scheme, which locks and
- * calls back to have ops applied or subsets walked.
+ * calls back to have ops applied or subsets walked. Opening and closing: lib/map_open.c.
  */
 #include "map.h"
 
@@ -20,101 +20,6 @@ struct cleave_hold {
 	enum cleave_hold_mode mode;
 	struct clv_hold_set *set;
 } __attribute__((may_alias));
-
-/* Of all environments: an entry of one must not be taken for another's. */
-static uint32_t next_map_id;
-
-/* ---- opening ---- */
-
-static void destroy_objects(struct cleave_map *map)
-{
-	for (unsigned i = 0; i < map->objects && map->object; i++) {
-		if (map->object[i])
-			map->structure->destroy(map->object[i]);
-	}
-	clv_free(map->object, map->objects * sizeof(*map->object));
-}
-
-static int create_objects(struct cleave_map *map, struct cleave_error *error)
-{
-	unsigned subsets = map->partition.subsets;
-	map->objects = map->structure->kind == CLEAVE_SEQUENTIAL ? subsets : 1;
-	map->object = clv_alloc(map->objects * sizeof(*map->object), CLV_CACHE_LINE, -1);
-	if (!map->object)
-		return clv_error(error, -ENOMEM, "map: out of memory");
-	clv_name(map->object, map->objects * sizeof(*map->object), 0, "map's objects", -1, NULL);
-	for (unsigned i = 0; i < map->objects; i++) {
-		const struct cleave_structure_config config = {
-			.subsets = subsets,
-			.subset = i,
-			.node = map->objects == 1 ? -1 : map->partition.node_of_subset[i],
-			.node_of_subset = map->partition.node_of_subset,
-			.objects = map->objects == 1 ? NULL : map->object,
-			.env = map->env,
-		};
-		clv_name_allocations(map->structure->name, (int)i);
-		int code = map->structure->create(&map->object[i], &config);
-		clv_name_allocations(NULL, -1);
-		if (code) {
-			map->object[i] = NULL;
-			return clv_error(error, code, "structure %s: subset %u: %s",
-					 map->structure->name, i, strerror(-code));
-		}
-	}
-	return 0;
-}
-
-int cleave_open(struct cleave_map **map, struct cleave_env *env, const char *design,
-		struct cleave_error *error)
-{
-	struct cleave_map *made = clv_alloc(sizeof(*made), CLV_CACHE_LINE, -1);
-	if (!made)
-		return clv_error(error, -ENOMEM, "map: out of memory");
-	clv_name(made, sizeof(*made), 0, "map", -1, NULL);
-	made->env = env;
-	int code = clv_design_parse(&made->design, design, error);
-	if (code)
-		goto free_map;
-	made->structure = made->design.structure;
-	made->scheme = made->design.scheme;
-	made->reserves = made->structure->prepare || made->scheme->prepare;
-	made->epochs = made->structure->kind == CLEAVE_CONCURRENT ||
-		       (made->structure->flags & (CLEAVE_DEFERS | CLEAVE_WALKS_UNLOCKED));
-	clv_design_name(&made->design, made->canonical, sizeof(made->canonical));
-	clv_name_allocations("partition", -1);
-	code = clv_partition_make(&made->partition, &made->design.partition, env->topology);
-	clv_name_allocations(NULL, -1);
-	if (code) {
-		clv_error(error, code, "partition: %s", strerror(-code));
-		goto free_map;
-	}
-	code = create_objects(made, error);
-	if (code)
-		goto free_objects;
-	code = made->scheme->init(made, &made->design.scheme_args, error);
-	if (code)
-		goto free_objects;
-	do { /* 0 is "in no map" */
-		made->id = __atomic_add_fetch(&next_map_id, 1, __ATOMIC_RELAXED);
-	} while (!made->id);
-	*map = made;
-	return 0;
-
-free_objects:
-	destroy_objects(made);
-	clv_partition_fini(&made->partition);
-free_map:
-	clv_free(made, sizeof(*made));
-	return code;
-}
-
-void cleave_close(struct cleave_map *map)
-{
-	map->scheme->fini(map);
-	destroy_objects(map);
-	clv_partition_fini(&map->partition);
-	clv_free(map, sizeof(*map));
-}
 
 /* ---- asking ---- */
 
@@ -140,7 +45,7 @@ uint64_t cleave_last_max(const struct cleave_map *map)
 
 unsigned cleave_subsets(const struct cleave_map *map)
 {
-	return map->partition.subsets;
+	return map->subsets;
 }
 
 unsigned cleave_keeps(const struct cleave_map *map)
@@ -165,7 +70,8 @@ void cleave_bounds(const struct cleave_map *map, const struct cleave_entry *entr
 
 bool cleave_empty(const struct cleave_map *map)
 {
-	for (unsigned i = 0; i < map->objects; i++) {
+	unsigned objects = clv_map_objects(map);
+	for (unsigned i = 0; i < objects; i++) {
 		if (!map->structure->empty(map->object[i]))
 			return false;
 	}
@@ -209,10 +115,11 @@ int cleave_validate(struct cleave_map *map, struct cleave_error *error)
 
 size_t cleave_memory(const struct cleave_map *map)
 {
-	size_t bytes = sizeof(*map) + map->objects * sizeof(*map->object) + map->scheme->memory(map);
+	size_t bytes = sizeof(*map) + clv_map_object_slots(map) * sizeof(*map->object) +
+		       map->scheme->memory(map);
 	if (map->partition.subset_of_cpu)
 		bytes += map->partition.cpus * sizeof(*map->partition.subset_of_cpu);
-	bytes += map->partition.subsets * sizeof(*map->partition.node_of_subset);
+	bytes += (map->partition.subsets + 1) * sizeof(*map->partition.node_of_subset);
 	for (unsigned i = 0; i < map->objects; i++)
 		bytes += map->structure->memory(map->object[i]);
 	return bytes;
@@ -362,27 +269,26 @@ static inline void settle_any(struct cleave_map *map, struct cleave_thread *thre
 		settle(map, thread, batch);
 }
 
-static __attribute__((noinline)) int reserve_for_scheme(struct cleave_map *map,
-							struct cleave_thread *thread,
-							struct cleave_batch *batch)
+static __attribute__((noinline)) int reserve_for_structure(struct cleave_map *map,
+							   struct cleave_thread *thread,
+							   struct cleave_batch *batch)
 {
-	int code = map->scheme->prepare(map, thread, batch);
-	if (code && batch->priv[0])
-		map->structure->settle(reserving_object(map, batch), thread, batch->priv[0]);
+	int code = map->structure->prepare(reserving_object(map, batch), thread, batch->ops,
+					   batch->count, &batch->priv[0]);
+	if (code && (batch->priv[1] || batch->priv[2]))
+		map->scheme->settle(map, thread, batch);
 	return code;
 }
 
 static inline int reserve(struct cleave_map *map, struct cleave_thread *thread,
 			  struct cleave_batch *batch)
 {
-	const struct cleave_structure *structure = map->structure;
-	if (structure->prepare) {
-		int code = structure->prepare(reserving_object(map, batch), thread, batch->ops,
-					      batch->count, &batch->priv[0]);
+	if (map->scheme->prepare) {
+		int code = map->scheme->prepare(map, thread, batch);
 		if (code)
 			return code;
 	}
-	return map->scheme->prepare ? reserve_for_scheme(map, thread, batch) : 0;
+	return map->structure->prepare ? reserve_for_structure(map, thread, batch) : 0;
 }
 
 /* Inline in each of its callers: an update is short, and calls on its way show. */
@@ -485,11 +391,12 @@ int clv_map_walk_locked(struct cleave_map *map, struct cleave_thread *thread, un
 			uint64_t start, uint64_t last, cleave_visit_fn *visit, void *arg)
 {
 	const struct cleave_structure *structure = map->structure;
-	if (map->objects == 1)
+	unsigned objects = clv_map_objects(map);
+	if (objects == 1)
 		return structure->walk(map->object[0], thread, subset, start, last, visit, arg);
 	if (subset != CLEAVE_ALL_SUBSETS)
 		return structure->walk(map->object[subset], thread, subset, start, last, visit, arg);
-	for (unsigned i = 0; i < map->objects; i++) {
+	for (unsigned i = 0; i < objects; i++) {
 		int code = structure->walk(map->object[i], thread, i, start, last, visit, arg);
 		if (code)
 			return code;

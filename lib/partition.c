@@ -280,9 +280,11 @@ static void find_nodes(struct clv_partition *partition, const struct clv_topolog
 {
 	enum { UNSEEN = -2, SEVERAL = -1 };
 	int *node = partition->node_of_subset;
+	const int any = topology->nodes == 1 ? (int)topology->node_os[0] : SEVERAL;
+	node[-1] = any;
 	if (!partition->subset_of_cpu) {
 		for (unsigned i = 0; i < partition->subsets; i++)
-			node[i] = topology->nodes == 1 ? (int)topology->node_os[0] : SEVERAL;
+			node[i] = any;
 		return;
 	}
 	for (unsigned i = 0; i < partition->subsets; i++)
@@ -292,6 +294,11 @@ static void find_nodes(struct clv_partition *partition, const struct clv_topolog
 		int here = (int)topology->node_os[topology->cpu[i].node];
 		*of = *of == UNSEEN || *of == here ? here : SEVERAL;
 	}
+}
+
+static size_t nodes_bytes(const struct clv_partition *partition)
+{
+	return (partition->subsets + 1) * sizeof(*partition->node_of_subset);
 }
 
 int clv_partition_make(struct clv_partition *partition, const struct clv_partition_spec *spec,
@@ -306,9 +313,9 @@ int clv_partition_make(struct clv_partition *partition, const struct clv_partiti
 	}
 	int status = fill_table(partition, topology);
 	if (!status) {
-		size_t bytes = partition->subsets * sizeof(*partition->node_of_subset);
-		partition->node_of_subset = clv_alloc(bytes, _Alignof(int), -1);
-		status = partition->node_of_subset ? 0 : -ENOMEM;
+		int *node = clv_alloc(nodes_bytes(partition), _Alignof(int), -1);
+		partition->node_of_subset = node ? node + 1 : NULL;
+		status = node ? 0 : -ENOMEM;
 	}
 	if (status)
 		clv_partition_fini(partition);
@@ -323,8 +330,7 @@ void clv_partition_fini(struct clv_partition *partition)
 		clv_free(partition->subset_of_cpu,
 			 partition->cpus * sizeof(*partition->subset_of_cpu));
 	if (partition->node_of_subset)
-		clv_free(partition->node_of_subset,
-			 partition->subsets * sizeof(*partition->node_of_subset));
+		clv_free(partition->node_of_subset - 1, nodes_bytes(partition));
 	partition->subset_of_cpu = NULL;
 	partition->node_of_subset = NULL;
 }

@@ -25,7 +25,11 @@ struct clv_partition {
 	struct clv_partition_spec spec;
 	unsigned subsets;
 	uint32_t *subset_of_cpu; /* [topology->cpus]; NULL for none and hash */
-	int *node_of_subset;	 /* [subsets], the system's number; -1: CPUs of several nodes */
+	/*
+	 * The system's number; -1: CPUs of several nodes. [-1] is that of a subset of all CPUs, for
+	 * schemes that have one before these.
+	 */
+	int *node_of_subset; /* [-1..subsets - 1] */
 	unsigned cpus;		 /* the topology's */
 };
 

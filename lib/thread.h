@@ -41,6 +41,7 @@ struct cleave_thread {
 	struct cleave_times *times; /* NULL: not measured */
 	unsigned timed_locks;	    /* locks held that were acquired while measuring */
 	uint64_t timed_since_ns;    /* since when, the first of them */
+	unsigned unwatched;	    /* commits until one that scheme promote looks at */
 	struct clv_hold_set *spare; /* hold sets not in use */
 	struct cleave_thread *next; /* env's list: live handles and ended ones */
 	struct cleave_thread *next_ended; /* env's, under its guard */

@@ -135,7 +135,8 @@ void clv_observe_migrate(struct clv_observe *run, struct cleave_thread *thread,
 
 /*
  * Insert one of the `count` subjects from `first` on, all of them out, so that it is in `subset`.
- * Which one and from which CPU is found by trying. Returns: it; NULL if none would go there.
+ * Which one and from which CPU is found by trying. Returns: it; NULL if none would go there. A design
+ * that changes has its own mind: there it is the first, from a CPU of about that subset.
  */
 struct clv_subject *clv_observe_place(struct clv_observe *run, struct cleave_thread *thread,
 				      unsigned first, unsigned count, uint32_t subset,

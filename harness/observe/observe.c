@@ -225,12 +225,21 @@ struct clv_subject *clv_observe_place(struct clv_observe *run, struct cleave_thr
 				      uint64_t start, uint64_t last)
 {
 	unsigned cpus = run->config.cpus ? run->config.cpus : 1;
+	bool changes = cleave_phases(run->map, NULL, 0);
 
 	for (unsigned i = 0; i < count; i++) {
 		struct clv_subject *subject = clv_observe_subject(run, first + i);
 
 		if (clv_read(&subject->state) != CLV_SUBJECT_OUT)
 			continue;
+		if (changes) {
+			if (run->config.cpus)
+				cleave_thread_set_cpu(thread,
+						      run->config.cpu[subset * cpus /
+								      cleave_subsets(run->map)]);
+			return clv_observe_insert(run, thread, subject, start, last) ? NULL :
+										       subject;
+		}
 		for (unsigned j = 0; j < cpus; j++) {
 			if (run->config.cpus)
 				cleave_thread_set_cpu(thread, run->config.cpu[j]);

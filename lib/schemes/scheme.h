@@ -23,6 +23,12 @@ struct clv_scheme {
 	const char *source;
 	enum clv_scheme_locks locks;
 	unsigned waiting; /* CLV_LOCK_SPINS if it waits by itself, beside its locks */
+	/*
+	 * It begins with one subset, number 0, before the partition's, which follow as 1 and up: only
+	 * the object of subset 0 is made when the map is opened, those of the others by
+	 * clv_map_create_objects when the scheme wants them. A partition of one subset has none such.
+	 */
+	bool starts_whole;
 	/* Guarantees kept over a structure that keeps them. */
 	unsigned (*keeps)(const struct cleave_map *map);
 
@@ -34,7 +40,10 @@ struct clv_scheme {
 		    struct cleave_error *error);
 	void (*fini)(struct cleave_map *map);
 
-	/* Optional: reserve what commit needs beside the structure's; -ENOMEM. */
+	/*
+	 * Optional: reserve what commit needs beside the structure's, before that; -ENOMEM. It may
+	 * choose another subset for entries that are inserted than that of the CPU in the partition.
+	 */
 	int (*prepare)(struct cleave_map *map, struct cleave_thread *thread,
 		       struct cleave_batch *batch);
 	void (*settle)(struct cleave_map *map, struct cleave_thread *thread,

@@ -17,6 +17,8 @@ enum { DESIGN_BYTES = 128, FRONT_BYTES = 64 /* without locks */ };
 /* What the names of schemes and locks may be written with, and is worth a look of its own. */
 static const char *const scheme_args[][2] = {
 	{ "each", ".handover" },
+	/* It changes after a few commits. */
+	{ "promote", ".2.0.0" },
 };
 static const char *const lock_args[][2] = {
 	{ "bravo", ".percpu" },

@@ -1,0 +1,600 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * One subset and one lock for as long as that does; once commits contend for it, one of each for
+ * every subset of the partition as well; and back to one lock when it has become quiet.
+ *
+ *     subset      0          1     2     3   ..  N      0: what was inserted while whole
+ *     object     [ ]        [ ]   [ ]   [ ]     [ ]     1..N: the partition's; made with their
+ *     lock        o          o     o     o       o      locks at the first promotion, not before
+ *
+ *     whole       o guards   all of them                new entries go to 0
+ *     split       o          o     o     o       o      each guards its own; new ones go to 1 + s
+ *
+ *     WHOLE -> WANTED -> MAKING -> READY -> SPLIT -> WHOLE, the second time WHOLE -> READY -> SPLIT
+ *
+ * All but SPLIT are "whole". No entry ever moves to another subset (C7), and none has to leave before
+ * the map can fall back. What changes is which lock guards objects 1..N, by one store, under every lock
+ * that guards them before it: to SPLIT under lock 0, exclusive, in a commit that has it anyway; back
+ * under all N + 1, exclusive, taken as for a hold.
+ *
+ * So who holds lock 0 knows that the mode stays either SPLIT or not, and who holds lock k > 0 and has
+ * seen SPLIT under it, that it stays SPLIT. A commit chooses its locks by what the mode seems to be,
+ * looks again under them, and if they do not guard what it touches, lets go and begins anew; lock 0
+ * always guards subset 0. A batch that was prepared to go into subset k > 0 goes there in whatever mode
+ * it is committed. Walks and holds take lock 0, and look: if it is whole, that is all; else they take
+ * the others too, ascending. A walk lets each go once its subset is walked: as all were held at one
+ * moment, it sees what was there then. Keeps all guarantees that the structure keeps.
+ *
+ * When, by promote.1024.8.25, the default: one in 17 of a thread's commits is looked at, the others pay
+ * for counting down. While whole it tries lock 0 first, and 64 such are a window; if 25 % of the tries
+ * failed, beside which no walk or hold was inside or waiting (against these splitting does not help),
+ * it is time to split. While split, one in 64 of them counts, on a line of the map's, and if 8 of these
+ * take as long as at 1/8 of the rate at which it split, twice running, it is time to fall back. Walks
+ * and holds look at the clock too, in case no commit comes. It does not swing, since splitting raises
+ * the rate. Of one subset there is nothing to split. promote.2.0.0 changes all the time, for tests.
+ *
+ * Memory: objects and locks 1..N come from the prepare of the first thread that sees WANTED, on their
+ * subsets' nodes, under no lock. If there is none, it stays whole, says so, and tries again after
+ * another such window. They stay until the map is closed, since cleave_empty reads objects without a
+ * lock. Until then a map takes a pointer a subset and some lines more than under scheme `one`.
+ * Structures of one object for all subsets are made with N + 1 of these at once.
+ *
+ * Cost: whole, a commit takes one lock; walks and holds count themselves in and out, on a line of their
+ * own. Split, a commit of one op takes one lock, and reads the mode twice, which nobody writes. A fall
+ * back is one hold of the map. Whole anew, a walk looks at N more objects, empty or not.
+ *
+ * Fairness, preference, and how waiters wait: the lock's, which must have a try.
+ * Deadlock: locks ascending; the fall back tries lock 0 and waits for the others as a hold does.
+ * Source: cleave. Changing the protocol while it runs: reactive locks (Lim and Agarwal, ASPLOS 1994),
+ * which leave one of two locks invalid; here both are valid, and differ in what they guard.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "../env.h"
+#include "../error.h"
+#include "phase_log.h"
+#include "subset_locks.h"
+#include "windows.h"
+
+enum { WINDOW = 1024, FRACTION = 8, SHARE = 25, LOOKS_MOST = 64 };
+
+enum mode { WHOLE, WANTED, MAKING, READY, SPLIT };
+
+/* What promotion pays for, beside the objects. */
+struct parts {
+	struct clv_map_lock lock; /* [k] is subset 1 + k's */
+	struct clv_quiet quiet;
+	_Alignas(CLV_CACHE_LINE) struct clv_hold hold[]; /* [locks], of who falls back */
+};
+
+struct promote_state {
+	struct clv_map_lock whole; /* lock 0; first: see clv_scheme_init_state */
+	uint32_t mode;
+	unsigned fraction;
+	unsigned period;     /* of a thread's commits, one in so many is looked at */
+	unsigned looks;	     /* these are a window while whole, and one of them counts while split */
+	struct parts *parts; /* until READY, the maker's */
+	uint64_t opened_ns;
+	_Alignas(CLV_CACHE_LINE) struct clv_busy busy; /* under lock 0 */
+	struct clv_seen decided;  /* the window that wanted a split; also the maker's, as the log */
+	struct clv_phase_log log;
+	_Alignas(CLV_CACHE_LINE) uint32_t walks; /* and holds: inside or waiting */
+};
+
+static struct promote_state *state_of(const struct cleave_map *map)
+{
+	return map->scheme_state;
+}
+
+/* Acquire: partner is the release in set_mode, so that who sees SPLIT sees the parts. */
+static inline enum mode mode_of(const struct promote_state *state)
+{
+	return __atomic_load_n(&state->mode, __ATOMIC_ACQUIRE);
+}
+
+static inline void set_mode(struct promote_state *state, enum mode mode)
+{
+	__atomic_store_n(&state->mode, mode, __ATOMIC_RELEASE);
+}
+
+static unsigned keeps(const struct cleave_map *map)
+{
+	(void)map;
+	return CLEAVE_KEEPS_ALL;
+}
+
+/* ---- opening and closing ---- */
+
+static size_t parts_bytes(const struct cleave_map *map)
+{
+	return sizeof(struct parts) + map->partition.subsets * sizeof(struct clv_hold);
+}
+
+/* Returns: false for what is no number of `least` to `most`. */
+static bool parse(const char *text, unsigned least, unsigned most, unsigned *value)
+{
+	unsigned number = 0;
+
+	for (const char *at = text; *at; at++) {
+		if (*at < '0' || *at > '9')
+			return false;
+		number = number * 10 + (unsigned)(*at - '0');
+		if (number > most)
+			return false;
+	}
+	*value = number;
+	return number >= least;
+}
+
+static int init(struct cleave_map *map, const struct clv_lock_args *args,
+		struct cleave_error *error)
+{
+	const struct clv_lock_type *type = map->design.lock[0].type;
+	const struct clv_lock_args none = { 0 };
+	unsigned window = WINDOW, fraction = FRACTION, share = SHARE;
+
+	if (args->count > 3 || (args->count > 0 && !parse(args->arg[0], 2, 65536, &window)) ||
+	    (args->count > 1 && !parse(args->arg[1], 0, 65536, &fraction)) ||
+	    (args->count > 2 && !parse(args->arg[2], 0, 100, &share)))
+		return clv_error(error, -EINVAL,
+				 "scheme promote: promote.WINDOW.FRACTION.SHARE: 2 to 65536 commits, "
+				 "0 to 65536, 0 to 100 %%; not '%s'",
+				 args->arg[args->count - 1]);
+	if (!type->try_acquire)
+		return clv_error(error, -ENOTSUP,
+				 "scheme promote: it tries its lock, and lock %s cannot be tried",
+				 type->name);
+	int code = clv_scheme_init_state(map, sizeof(struct promote_state), &none, 1, error);
+	if (code)
+		return code;
+	struct promote_state *state = state_of(map);
+	state->fraction = fraction;
+	state->looks = window < LOOKS_MOST ? window : LOOKS_MOST;
+	/* Odd: a thread that inserts and removes in turn is seen at both. */
+	state->period = (window / state->looks) | 1;
+	state->busy.looks = state->looks;
+	state->busy.share = share;
+	state->opened_ns = clv_now_ns();
+	return 0;
+}
+
+static void fini(struct cleave_map *map)
+{
+	struct promote_state *state = state_of(map);
+
+	if (state->parts) {
+		clv_map_lock_fini(&state->parts->lock);
+		clv_free(state->parts, parts_bytes(map));
+	}
+	clv_phase_log_fini(&state->log);
+	clv_scheme_fini_state(map, sizeof(*state));
+}
+
+static size_t memory(const struct cleave_map *map)
+{
+	const struct promote_state *state = state_of(map);
+	size_t bytes = sizeof(*state) + clv_map_lock_memory(&state->whole) +
+		       clv_phase_log_bytes(&state->log);
+
+	return bytes + (state->parts ? parts_bytes(map) + clv_map_lock_memory(&state->parts->lock) : 0);
+}
+
+/* ---- what changed ---- */
+
+/* Commits, of one that counts while split. */
+static unsigned stands_for(const struct promote_state *state)
+{
+	return state->looks * state->period;
+}
+
+/*
+ * pre: nobody else can: lock 0 is held exclusive, or the mode is MAKING, of which one thread is the
+ * maker and in which nobody at lock 0 changes anything. `commits`: what one that was asked stands for.
+ */
+static void record(struct promote_state *state, const struct cleave_thread *thread,
+		   const char *name, const char *reason, const struct clv_seen *why,
+		   unsigned commits, unsigned subsets)
+{
+	const struct cleave_phase phase = {
+		.at_ns = clv_now_ns(),
+		.name = name,
+		.reason = reason,
+		.asked = why->asked,
+		.failed = why->failed,
+		.per_s = clv_seen_per_s(why) * commits,
+		.cpu = thread->env->topology->cpu[thread->cpu].os,
+		.subsets = subsets,
+	};
+	clv_phase_log_add(&state->log, &phase);
+}
+
+static unsigned phases(const struct cleave_map *map, struct cleave_phase *phase, unsigned most)
+{
+	const struct promote_state *state = state_of(map);
+	const struct cleave_phase opened = { .at_ns = state->opened_ns,
+					     .name = "whole",
+					     .reason = "it was opened",
+					     .subsets = 1 };
+	return clv_phase_log_read(&state->log, &opened, phase, most);
+}
+
+/* ---- to split ---- */
+
+static int make_parts(struct cleave_map *map, struct promote_state *state)
+{
+	unsigned subsets = map->partition.subsets;
+
+	if (clv_phase_log_make(&state->log))
+		return -ENOMEM;
+	struct parts *parts = clv_alloc(parts_bytes(map), CLV_CACHE_LINE, -1);
+	if (!parts)
+		return -ENOMEM;
+	clv_name(parts, parts_bytes(map), 0, "promote: parts", -1, NULL);
+	int code = clv_map_lock_make(&parts->lock, map, &map->design.lock[0], subsets, true, NULL);
+	if (!code && map->structure->kind == CLEAVE_SEQUENTIAL) {
+		code = clv_map_create_objects(map, map->subsets, NULL);
+		if (code)
+			clv_map_lock_fini(&parts->lock);
+	}
+	if (code)
+		clv_free(parts, parts_bytes(map));
+	else
+		state->parts = parts;
+	return code;
+}
+
+static __attribute__((cold, noinline)) void make(struct cleave_map *map,
+						 const struct cleave_thread *thread)
+{
+	struct promote_state *state = state_of(map);
+	uint32_t wanted = WANTED;
+
+	/* Acquire: partner is set_mode in look_locked. */
+	if (!__atomic_compare_exchange_n(&state->mode, &wanted, MAKING, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		return;
+	bool made = !make_parts(map, state);
+	if (!made && state->log.at)
+		record(state, thread, "whole", "there is no memory for the subsets",
+		       &state->decided, state->period, 1);
+	set_mode(state, made ? READY : WHOLE);
+}
+
+/* pre: lock 0 is held exclusive, and READY; what the caller does under it is done. */
+static __attribute__((cold, noinline)) void split_locked(struct cleave_map *map,
+							 const struct cleave_thread *thread)
+{
+	struct promote_state *state = state_of(map);
+	double per_s = clv_seen_per_s(&state->decided) * state->period;
+	double limit_ns = 1e9 * CLV_QUIET_LOOKS * stands_for(state) * state->fraction / per_s;
+
+	clv_quiet_begin(&state->parts->quiet, limit_ns < 1e18 ? (uint64_t)limit_ns : UINT64_MAX);
+	record(state, thread, "split", "too many commits found the lock taken by another",
+	       &state->decided, state->period, map->partition.subsets);
+	set_mode(state, SPLIT);
+}
+
+/* A commit that was looked at. pre: lock 0 is held exclusive, and it is not SPLIT. */
+static void look_locked(struct cleave_map *map, bool failed)
+{
+	struct promote_state *state = state_of(map);
+	struct clv_seen seen;
+
+	if (!clv_busy_look(&state->busy, failed, &seen) || mode_of(state) != WHOLE ||
+	    map->subsets == 1)
+		return;
+	state->decided = seen;
+	set_mode(state, state->parts ? READY : WANTED);
+}
+
+/* ---- and back ---- */
+
+static __attribute__((cold, noinline)) void fall_back(struct cleave_map *map,
+						      struct cleave_thread *thread)
+{
+	struct promote_state *state = state_of(map);
+	struct parts *parts = state->parts;
+	struct clv_hold hold;
+
+	/* If somebody is there, it is not so quiet; the next who looks comes here too. */
+	if (clv_map_acquire(&state->whole, 0, CLEAVE_EXCLUSIVE, CLEAVE_TRY, thread, &hold))
+		return;
+	if (mode_of(state) == SPLIT && clv_quiet_is(&parts->quiet)) {
+		const struct clv_seen seen = clv_quiet_seen(&parts->quiet);
+		for (unsigned k = 0; k < parts->lock.count; k++)
+			clv_map_acquire_exclusive(&parts->lock, k, thread, &parts->hold[k]);
+		record(state, thread, "whole", "commits were few beside those when it split", &seen,
+		       stands_for(state), 1);
+		state->busy.now = (struct clv_seen){ 0 };
+		set_mode(state, WHOLE);
+		for (unsigned k = parts->lock.count; k-- > 0;)
+			clv_map_release_exclusive(&parts->lock, k, &parts->hold[k]);
+	}
+	clv_map_release_exclusive(&state->whole, 0, &hold);
+}
+
+/* pre: SPLIT was seen; no lock of the map is held. */
+static __attribute__((noinline)) void look_if_quiet(struct cleave_map *map,
+						    struct cleave_thread *thread, bool commit)
+{
+	struct promote_state *state = state_of(map);
+
+	/* Drawn, not counted down: what the thread does in other maps would bias that. */
+	if (commit && cleave_random(thread) % state->looks)
+		return;
+	if (clv_quiet_look(&state->parts->quiet, commit))
+		fall_back(map, thread);
+}
+
+/* ---- updates ---- */
+
+static int prepare(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	struct promote_state *state = state_of(map);
+	enum mode mode = mode_of(state);
+
+	if (__builtin_expect(mode == WANTED, 0))
+		make(map, thread);
+	for (unsigned i = 0; i < batch->count; i++) {
+		const struct cleave_op *op = &batch->ops[i];
+		/* The partition's has been written already. */
+		if (op->kind == CLEAVE_INSERT)
+			op->entry->subset = mode == SPLIT ? 1 + op->entry->subset : 0;
+		else if (clv_op_has_source(op))
+			op->entry->subset = op->source->subset;
+	}
+	if (batch->count <= CLV_HOLDS_ON_STACK || map->subsets <= CLV_HOLDS_ON_STACK)
+		return 0;
+	batch->priv[1] = clv_map_take_holds(thread, batch->count < map->subsets ? batch->count :
+										   map->subsets);
+	return batch->priv[1] ? 0 : -ENOMEM;
+}
+
+static inline void acquire(const struct promote_state *state, uint32_t subset,
+			   struct cleave_thread *thread, struct clv_hold *hold)
+{
+	if (subset)
+		clv_map_acquire_exclusive(&state->parts->lock, subset - 1, thread, hold);
+	else
+		clv_map_acquire_exclusive(&state->whole, 0, thread, hold);
+}
+
+static inline void release(const struct promote_state *state, uint32_t subset,
+			   struct clv_hold *hold)
+{
+	if (subset)
+		clv_map_release_exclusive(&state->parts->lock, subset - 1, hold);
+	else
+		clv_map_release_exclusive(&state->whole, 0, hold);
+}
+
+/* Is it time to look at a commit of this thread? */
+static inline bool in_turn(const struct promote_state *state, struct cleave_thread *thread)
+{
+	if (__builtin_expect(thread->unwatched > 0, 1)) {
+		thread->unwatched--;
+		return false;
+	}
+	thread->unwatched = state->period - 1;
+	return true;
+}
+
+/* pre: SPLIT was seen. Returns: false, with nothing done, if it is no more. */
+static inline bool commit_split(struct cleave_map *map, struct cleave_thread *thread,
+				struct cleave_batch *batch, const uint32_t *subset, unsigned count,
+				struct clv_hold *hold)
+{
+	const struct promote_state *state = state_of(map);
+
+	for (unsigned i = 0; i < count; i++)
+		acquire(state, subset[i], thread, &hold[i]);
+	bool split = mode_of(state) == SPLIT;
+	if (split)
+		clv_map_apply_locked(map, thread, batch);
+	for (unsigned i = count; i-- > 0;)
+		release(state, subset[i], &hold[i]);
+	return split;
+}
+
+/* `beyond`: it touches other subsets than 0. Returns: false, with nothing done, if it is split. */
+static inline bool commit_whole(struct cleave_map *map, struct cleave_thread *thread,
+				struct cleave_batch *batch, bool beyond, bool look)
+{
+	struct promote_state *state = state_of(map);
+	struct clv_hold hold;
+	bool failed = false;
+
+	if (__builtin_expect(look, 0)) {
+		failed = clv_map_acquire(&state->whole, 0, CLEAVE_EXCLUSIVE, CLEAVE_TRY, thread,
+					 &hold);
+		if (failed) {
+			/* Relaxed: one walk more or less. */
+			bool walks = __atomic_load_n(&state->walks, __ATOMIC_RELAXED);
+			clv_map_acquire_exclusive(&state->whole, 0, thread, &hold);
+			failed = !walks;
+		}
+	} else {
+		clv_map_acquire_exclusive(&state->whole, 0, thread, &hold);
+	}
+	enum mode mode = mode_of(state);
+	bool mine = mode != SPLIT || !beyond;
+	if (mine) {
+		clv_map_apply_locked(map, thread, batch);
+		if (look && mode != SPLIT)
+			look_locked(map, failed);
+		/* The batch is done: from here on the subsets are their locks'. */
+		if (__builtin_expect(mode != WHOLE, 0) && mode_of(state) == READY)
+			split_locked(map, thread);
+	}
+	clv_map_release_exclusive(&state->whole, 0, &hold);
+	return mine;
+}
+
+static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	const struct promote_state *state = state_of(map);
+	uint32_t subset[CLEAVE_BATCH_MAX];
+	struct clv_hold on_stack[CLV_HOLDS_ON_STACK];
+	struct clv_hold_set *set = batch->priv[1];
+	struct clv_hold *hold = set ? set->hold : on_stack;
+	bool look = in_turn(state, thread), done;
+	unsigned count = 1;
+
+	subset[0] = batch->ops[0].entry->subset;
+	if (batch->count > 1)
+		count = clv_subsets_of(batch, subset);
+	bool beyond = subset[count - 1];
+	do {
+		if (beyond && mode_of(state) == SPLIT)
+			done = commit_split(map, thread, batch, subset, count, hold);
+		else
+			done = commit_whole(map, thread, batch, beyond, look);
+	} while (!done);
+	if (__builtin_expect(look, 0) && mode_of(state) == SPLIT)
+		look_if_quiet(map, thread, true);
+}
+
+/* ---- walks and holds ---- */
+
+/* Relaxed: it orders nothing. */
+static void count_walk(struct promote_state *state, int change)
+{
+	__atomic_fetch_add(&state->walks, (uint32_t)change, __ATOMIC_RELAXED);
+}
+
+static void release_at(const struct promote_state *state, unsigned subset,
+		       enum cleave_hold_mode mode, struct clv_hold *hold)
+{
+	if (subset)
+		clv_map_release(&state->parts->lock, subset - 1, mode, hold);
+	else
+		clv_map_release(&state->whole, 0, mode, hold);
+}
+
+/*
+ * The whole map, by lock 0 in holds[0], and if it is split, by the others. Returns: 0, -EBUSY, -ENOTSUP;
+ * -EAGAIN: it is split, and there is room for one. Nothing is held then.
+ */
+static int acquire_all(const struct cleave_map *map, struct cleave_thread *thread,
+		       enum cleave_hold_mode mode, unsigned flags, struct clv_hold *holds,
+		       unsigned room)
+{
+	const struct promote_state *state = state_of(map);
+	int code = clv_map_acquire(&state->whole, 0, mode, flags, thread, &holds[0]);
+	unsigned held = 1;
+
+	if (code || mode_of(state) != SPLIT)
+		return code;
+	code = room == 1 ? -EAGAIN : 0;
+	while (!code && held < map->subsets) {
+		code = clv_map_acquire(&state->parts->lock, held - 1, mode, flags, thread,
+				       &holds[held]);
+		held += !code;
+	}
+	while (code && held-- > 0)
+		release_at(state, held, mode, &holds[held]);
+	return code;
+}
+
+/* pre: acquire_all, shared. Lets all go. */
+static int walk_held(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
+		     uint64_t last, cleave_visit_fn *visit, void *arg, struct clv_hold *holds)
+{
+	const struct promote_state *state = state_of(map);
+	bool split = mode_of(state) == SPLIT;
+	int code = clv_map_walk_locked(map, thread, split ? 0 : CLEAVE_ALL_SUBSETS, start, last,
+				       visit, arg);
+
+	release_at(state, 0, CLEAVE_SHARED, &holds[0]);
+	for (unsigned i = 1; split && i < map->subsets; i++) {
+		if (!code)
+			code = clv_map_walk_locked(map, thread, i, start, last, visit, arg);
+		release_at(state, i, CLEAVE_SHARED, &holds[i]);
+	}
+	return code;
+}
+
+static int walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t start, uint64_t last,
+		unsigned flags, cleave_visit_fn *visit, void *arg)
+{
+	if (map->structure->flags & CLEAVE_WALKS_UNLOCKED)
+		return clv_map_walk_locked(map, thread, CLEAVE_ALL_SUBSETS, start, last, visit, arg);
+	struct promote_state *state = state_of(map);
+	struct clv_hold_set *set = NULL;
+	struct clv_hold alone;
+	int code;
+
+	count_walk(state, 1);
+	do {
+		if (!set && mode_of(state) == SPLIT) {
+			set = clv_map_take_holds(thread, map->subsets);
+			if (!set) {
+				count_walk(state, -1);
+				return -ENOMEM;
+			}
+		}
+		code = acquire_all(map, thread, CLEAVE_SHARED, flags, set ? set->hold : &alone,
+				   set ? map->subsets : 1);
+	} while (code == -EAGAIN);
+	if (!code)
+		code = walk_held(map, thread, start, last, visit, arg, set ? set->hold : &alone);
+	count_walk(state, -1);
+	if (set)
+		clv_map_give_holds(thread, set);
+	if (mode_of(state) == SPLIT)
+		look_if_quiet(map, thread, false);
+	return code;
+}
+
+static unsigned hold_count(const struct cleave_map *map)
+{
+	return map->subsets;
+}
+
+static int hold_all(struct cleave_map *map, struct cleave_thread *thread,
+		    enum cleave_hold_mode mode, unsigned flags, struct clv_hold *holds)
+{
+	struct promote_state *state = state_of(map);
+
+	count_walk(state, 1);
+	int code = acquire_all(map, thread, mode, flags, holds, map->subsets);
+	if (code)
+		count_walk(state, -1);
+	return code;
+}
+
+static void release_all(struct cleave_map *map, struct cleave_thread *thread,
+			enum cleave_hold_mode mode, struct clv_hold *holds)
+{
+	struct promote_state *state = state_of(map);
+	/* As it was when it was taken: lock 0 is held. */
+	bool split = mode_of(state) == SPLIT;
+
+	for (unsigned i = split ? map->subsets : 1; i-- > 0;)
+		release_at(state, i, mode, &holds[i]);
+	count_walk(state, -1);
+	if (split)
+		look_if_quiet(map, thread, false);
+}
+
+const struct clv_scheme clv_scheme_promote = {
+	.name = "promote",
+	.summary = "one subset and lock; one of each for every subset once commits contend, and back "
+		   "when it is quiet (promote.WINDOW.FRACTION.SHARE); keeps C1-C8",
+	.source = "cleave",
+	.locks = CLV_SCHEME_ONE_LOCK,
+	.starts_whole = true,
+	.keeps = keeps,
+	.init = init,
+	.fini = fini,
+	.prepare = prepare,
+	.settle = clv_subset_locks_settle,
+	.commit = commit,
+	.walk = walk,
+	.hold_count = hold_count,
+	.hold = hold_all,
+	.release = release_all,
+	.memory = memory,
+	.phases = phases,
+};
