@@ -25,10 +25,10 @@
  * the others too, ascending. A walk lets each go once its subset is walked: as all were held at one
  * moment, it sees what was there then. Keeps all guarantees that the structure keeps.
  *
- * When, by promote.1024.8.25, the default: one in 17 of a thread's commits is looked at, the others pay
- * for counting down. While whole it tries lock 0 first, and 64 such are a window; if 25 % of the tries
+ * When, by promote.256.8.25, the default: one in 9 of a thread's commits is looked at, the others pay
+ * for counting down. While whole it tries lock 0 first, and 32 such are a window; if 25 % of the tries
  * failed, beside which no walk or hold was inside or waiting (against these splitting does not help),
- * it is time to split. While split, one in 64 of them counts, on a line of the map's, and if 8 of these
+ * it is time to split. While split, one in 32 of them counts, on a line of the map's, and if 8 of these
  * take as long as at 1/8 of the rate at which it split, twice running, it is time to fall back. Walks
  * and holds look at the clock too, in case no commit comes. It does not swing, since splitting raises
  * the rate. Of one subset there is nothing to split. promote.2.0.0 changes all the time, for tests.
@@ -57,7 +57,7 @@
 #include "subset_locks.h"
 #include "windows.h"
 
-enum { WINDOW = 1024, FRACTION = 8, SHARE = 25, LOOKS_MOST = 64 };
+enum { WINDOW = 256, FRACTION = 8, SHARE = 25, LOOKS_MOST = 32 };
 
 enum mode { WHOLE, WANTED, MAKING, READY, SPLIT };
 

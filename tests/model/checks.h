@@ -33,5 +33,7 @@ bool check_ties(struct rig *rig);
 bool check_oracle(struct rig *rig);
 /* check_memory.c: every allocation fails once */
 bool check_memory(struct rig *rig);
+/* check_changes.c: designs that change, from state to state */
+bool check_changes(struct rig *rig);
 
 #endif

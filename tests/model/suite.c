@@ -35,6 +35,7 @@ const struct check suite_checks[] = {
 	{ "ties", 0, false, check_ties },
 	{ "oracle", CLEAVE_C5_COMPLETE_AND_SINGLE, false, check_oracle },
 	{ "memory", 0, false, check_memory },
+	{ "changes", 0, false, check_changes },
 	{ NULL, 0, false, NULL },
 };
 
