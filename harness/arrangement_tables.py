@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The tables of harness/arrangements.py, from the points that harness/sweep.py keeps. Nothing is run
-here, and of a point that is not there a table says "-"."""
+"""The tables of harness/arrangements.py, from the points that harness/sweep.py keeps. Nothing is
+run here, and of a point that is not there a table says "-"."""
 import math
 import re
 import statistics
 from typing import NamedTuple
 
 # Two-sided 95 % points of Student's t, by degrees of freedom.
-STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306,
+           9: 2.262}
 
 
 class Table(NamedTuple):
@@ -99,8 +100,8 @@ def how(kept):
         return ()
     budgets = sorted({k["sweep"]["wanted"]["budget"] for k in kept})
     commits = sorted({k["results"][0].get("provenance", {}).get("commit", "unknown") for k in kept})
-    return ("Runs of at most %s million accesses, ~ where that was short of the window, ! of the first "
-            "walk; commit %s." % (" or ".join(map(str, budgets)), ", ".join(commits)),)
+    return ("Runs of at most %s million accesses, ~ where that was short of the window, ! of the "
+            "first walk; commit %s." % (" or ".join(map(str, budgets)), ", ".join(commits)),)
 
 
 class Reasons:
@@ -210,7 +211,7 @@ def detail_row(rows, design, result, best):
 
 
 def nearest(rows, best):
-    """In a line each, which row of the baseline's structure comes nearest to the bound, and of all."""
+    """In a line each, which row comes nearest to the bound: of the baseline's structure, of all."""
     found = {design: rows.result(design) for _, design in rows.names
              if not design.startswith("null_sink") and rows.result(design)}
     structure = re.split("[@/]", rows.names[0][1])[0]
@@ -240,8 +241,8 @@ def detail(rows):
                  (*notes, *nearest(rows, best), *rows.how(), *reasons.notes()))
 
 
-LINES_HEAD = "moves | of them from beyond the node | ns an acquisition (they may overlap) | how many lines | " \
-    "what\n"
+LINES_HEAD = "moves | of them from beyond the node | ns an acquisition (they may overlap) | " \
+    "how many lines | what\n"
 
 
 def lines_of(title, kept):
@@ -281,8 +282,8 @@ def other_lock(groups):
                          reasons.cell(name, at.at(design)))
         body.append([rows.title(name, design)] + cells)
     times = [at.point.other_lock_ns for at in groups]
-    return Table("other-lock", "%s, %d CPUs, another global lock held so long an exec: M operations/s "
-                 "(x baseline)" % (rows.what(), rows.most),
+    return Table("other-lock", "%s, %d CPUs, another global lock held so long an exec: "
+                 "M operations/s (x baseline)" % (rows.what(), rows.most),
                  [""] + ["%d ns" % ns if ns else "none" for ns in times], body,
                  (*how(at.at(d) for at in groups for _, d in rows.names), *reasons.notes()))
 
@@ -365,8 +366,8 @@ class Gains:
             self.points[0].machine, self.points[0].threads), head, body, (
             "split: %s; whole: %s; shorter trees: %s over whole; by node: split over that." % (
                 self.kinds["split"][0], self.kinds["whole"][0], self.kinds["hashed"][0]),
-            "shorter holds: time that a lock is held or handed over for an operation, whole over split; "
-            "busy locks: how many are so at once, split over whole.",
+            "shorter holds: time that a lock is held or handed over for an operation, whole over "
+            "split; busy locks: how many are so at once, split over whole.",
             "fewer: the whole tree with 1/%d of the intervals; more: split trees with %d times as "
             "many, each as large as the whole one." % (parts, parts),
             "Intervals: 95 %, paired by seed; = where that holds 1.",
@@ -375,8 +376,8 @@ class Gains:
 
     @staticmethod
     def holds(whole, split):
-        """The gain in two factors: how much shorter an operation keeps a lock busy, and how many more
-        are busy at once. Their product is the quotient of the median rates."""
+        """The gain in two factors: how much shorter an operation keeps a lock busy, and how many
+        more are busy at once. Their product is the quotient of the median rates."""
         busy = [busy_locks(result) for result in (whole, split)]
         if not all(busy):
             return ["-", "-"]

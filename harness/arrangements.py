@@ -6,10 +6,10 @@ rows        every named design, some beside them and bounds, x CPUs x walks
 gains       what split trees give over population, workload and think time, and of what
 other-lock  every row with another global lock held 0, 200 and 1000 ns an exec
 
-Each point is a file under the folder, kept as long as the sources it depends on, the machine's model
-and what was asked for are the same: broken off at any time, the same command goes on. Tables go to
-standard output and, beside the points, to tables.txt, tables.md, lines-PART.txt (the costliest cache
-lines of each row) and results.json (all points)."""
+Each point is a file under the folder, kept as long as the sources it depends on, the machine's
+model and what was asked for are the same: broken off at any time, the same command goes on. Tables
+go to standard output and, beside the points, to tables.txt, tables.md, lines-PART.txt (the costliest
+cache lines of each row) and results.json (all points)."""
 import argparse
 import json
 import os
@@ -46,9 +46,9 @@ def positive(text):
 
 
 def seeds_of(text):
-    value = positive(text)
-    if value > max(tables.STUDENT) + 1:
-        raise argparse.ArgumentTypeError("more than %d seeds: '%s'" % (max(tables.STUDENT) + 1, text))
+    value, most = positive(text), max(tables.STUDENT) + 1
+    if value > most:
+        raise argparse.ArgumentTypeError("more than %d seeds: '%s'" % (most, text))
     return value
 
 
@@ -319,8 +319,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        print("\ncleave: arrangements: interrupted: every point that was done is kept, and the same "
-              "command goes on", file=sys.stderr)
+        print("\ncleave: arrangements: interrupted: every point that was done is kept, and the "
+              "same command goes on", file=sys.stderr)
         sys.exit(130)
     except OSError as failed:
         sys.exit("cleave: arrangements: %s: %s" % (failed.filename, failed.strerror))

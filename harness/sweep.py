@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Points of simulated runs, each kept in a file of its own, so that a long sweep can be broken off and
-gone on with: what harness/arrangements.py runs.
+"""Points of simulated runs, each kept in a file of its own, so that a long sweep can be broken off
+and gone on with: what harness/arrangements.py runs.
 
 A file is what `cleave run` wrote, and a member "sweep": what was `wanted`, the digest of the
-`sources` that the result depends on, and, if the program refused the point, what it said (`cannot`).
-It holds good for as long as these and the machine's model_digest are the same; of the budget it is
+`sources` that the result depends on, and, if the program refused the point, what it said
+(`cannot`). It holds good for as long as these and the machine's model_digest are the same; of the budget it is
 enough that it is no smaller than what is wanted, or was not used up. It is written whole or not at
 all."""
 import concurrent.futures

@@ -15,8 +15,8 @@ import arrangements  # noqa: E402
 import sweep  # noqa: E402
 
 SCRIPT = SOURCE / "harness" / "arrangements.py"
-FEW = ["--machines", "hygon-12n384", "--threads", "1,2", "--walks", "0", "--budget", "1", "--designs",
-       "split-trees"]
+FEW = ["--machines", "hygon-12n384", "--threads", "1,2", "--walks", "0", "--budget", "1",
+       "--designs", "split-trees"]
 
 
 def command(folder, *args, cleave=CLEAVE):
@@ -118,7 +118,8 @@ def arrangements_misused():
 def end_in_the_middle(folder, sent):
     """With a program that says what it was started for and then never ends."""
     slow = put(folder / "slow", "#!/bin/sh\ncase $* in *--budget\\ 7*) echo $$ >> %s/started\n"
-               "printf '{\"format\": '; exec sleep 1000;; esac\nexec %s \"$@\"\n" % (folder, CLEAVE))
+               "printf '{\"format\": '; exec sleep 1000;; esac\nexec %s \"$@\"\n" % (
+                   folder, CLEAVE))
     slow.chmod(0o755)
     child = subprocess.Popen(command(folder / "out", *FEW, "--budget", "7", "--jobs", "2",
                                      cleave=slow), stderr=subprocess.PIPE, text=True)
@@ -183,7 +184,8 @@ def row(table, name):
 def arrangement_tables():
     point = sweep.Point("made-up", "rb_vma/one:rwsem", 4)
     names = [("baseline", point.design), ("split", "rb_vma@node/each:rwsem"),
-             ("null_sink@node/each:rwsem",) * 2, ("none", "rb_vma/one:x"), ("not-run", "rb_vma/free")]
+             ("null_sink@node/each:rwsem",) * 2, ("none", "rb_vma/one:x"),
+             ("not-run", "rb_vma/free")]
     split, bound = (point._replace(design=names[i][1]) for i in (1, 2))
     refused = point._replace(design="rb_vma/one:x")
     of = {p.key(): k for p, k in (
