@@ -1,31 +1,39 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * Big-reader lock: a count of readers for each CPU, and one word for all writers. A reader counts
- * itself on its own CPU; a writer takes the word and looks at every count.
+ * Big-reader lock: a reader-writer lock for each CPU. A reader takes its own CPU's, a writer takes all,
+ * ascending.
  *
- *     writer   0 or 1, which readers read
- *     part     one a CPU, on a line of its own:   owner | own | others
+ *     CPU      0      1      2      3
+ *            [ r ]  [   ]  [ r ]  [   ]      readers: own line only
+ *            [ w ]->[ w ]->[ w ]->[ w ]      a writer: every line
+ *
+ *     part     owner | own | others | writer
  *              `own` counts the owner's readers, and is written by the owner alone; `others` those of
- *              threads that come by on that CPU
+ *              threads that come by on that CPU; `writer`: 1, a writer has it or waits for them
  *
  * A reader counts itself, then looks at `writer`: 0, and it is in; else it takes itself back and waits
- * for 0. A writer sets `writer` from 0 to 1, then waits for each count to be seen at 0. Whoever first
- * comes by on a CPU owns that part for as long as the lock lives: where threads stay on their CPUs, a
- * reader enters by one exchange and leaves by one store.
+ * for 0. A writer sets `writer` from 0 to 1, then waits until both counts are 0. Whoever first comes by
+ * on a CPU owns that part for as long as the lock lives: where threads stay on their CPUs, a reader
+ * enters by one exchange and leaves by one store.
  *
- * Invariants: a reader that is counted and saw `writer` at 0 is inside; a writer is inside only after
- * it has set `writer` and then seen each count at 0. Counts and `writer` are written and then the other
- * is read, sequentially consistent: one of the two sees the other (Dekker). `owner` is written once. A
- * thread handle outlives its thread and may begin another, which then owns what the handle owned:
- * nothing is counted then. Who acquires shared releases itself.
+ * Invariants: of each part, a reader that is counted and saw `writer` at 0 is inside; a writer has it
+ * only after it has set `writer` and then seen both counts at 0. A count and `writer` are written and
+ * then the other is read, sequentially consistent: one of the two sees the other (Dekker). `owner` is
+ * written once. A thread handle outlives its thread and may begin another, which then owns what the
+ * handle owned: nothing is counted then. Who acquires shared releases itself.
  *
- * Spinning, unfair: writers keep readers out, and among them whoever swaps first is next.
- * Cost: a reader an atomic and a store, or two atomics, on its own CPU's line, and a read of `writer`;
- * a writer an atomic, and a read of each CPU's line. 64 bytes a CPU and lock.
+ * Spinning, unfair: a part's writer keeps readers out, and among writers whoever swaps first is next. A
+ * writer that waits on one CPU's readers holds the parts below it, whose readers wait with it.
  *
- * Where it differs: Concurrency Kit's ck_brlock has a record for each reading thread, which must
- * register, in a list that writers go through; Linux's has no owner, since its readers keep their CPU.
- * Source: Linux 2.4 include/linux/brlock.h (Molnar, Miller), its form without atomics; CK ck_brlock.h.
+ * Cost: a reader an atomic and a store, or two atomics, on its own CPU's line; a writer an atomic and a
+ * store on each CPU's line, so that it is some hundred times a plain lock's on a big machine. 64 bytes a
+ * CPU and lock.
+ *
+ * Where it differs: Concurrency Kit's ck_brlock has one word for writers, which every reader reads: a
+ * writer's every acquisition takes it from all CPUs, that then ask for it one after the other, and here
+ * a reader waits from when the writer has come to its own part. Its readers register, each a record in
+ * a list. Linux's are alone on their CPU while they read, and need no owner.
+ * Source: Linux 2.4 include/linux/brlock.h (Molnar, Miller); CK ck_brlock.h for a reader's count.
  */
 #include <errno.h>
 
@@ -37,13 +45,12 @@
 
 struct part {
 	_Alignas(CLV_CACHE_LINE) struct cleave_thread *owner;
-	uint32_t own, others;
+	uint32_t own, others, writer;
 };
 
 struct brlock {
 	struct part *part; /* [cpus] */
 	unsigned cpus;
-	uint32_t writer;
 };
 
 static int init(void *at, struct cleave_env *env, const struct clv_lock_args *args,
@@ -52,6 +59,7 @@ static int init(void *at, struct cleave_env *env, const struct clv_lock_args *ar
 	static const struct cleave_field part_fields[] = {
 		{ offsetof(struct part, owner), "owner" },
 		{ offsetof(struct part, own), "readers" },
+		{ offsetof(struct part, writer), "writer" },
 		{ 0, NULL },
 	};
 	struct brlock *lock = at;
@@ -118,10 +126,10 @@ static void count_out(struct part *part, struct cleave_thread *thread)
 		__atomic_fetch_sub(&part->others, 1, __ATOMIC_RELEASE);
 }
 
-static bool has_writer(const struct brlock *lock)
+static bool has_writer(const struct part *part)
 {
-	/* As count_in; and acquire: partner is the release in `release`. */
-	return __atomic_load_n(&lock->writer, __ATOMIC_SEQ_CST);
+	/* As count_in; and acquire: partner is the release in release_first. */
+	return __atomic_load_n(&part->writer, __ATOMIC_SEQ_CST);
 }
 
 static inline bool enter(struct brlock *lock, struct clv_hold *hold)
@@ -131,15 +139,17 @@ static inline bool enter(struct brlock *lock, struct clv_hold *hold)
 	/* The thread may be on another CPU when it releases. */
 	hold->state[0] = (uintptr_t)part;
 	count_in(part, hold->thread);
-	return !has_writer(lock);
+	return !has_writer(part);
 }
 
 /* Out of line: alone, nobody comes here. */
 static __attribute__((noinline)) void wait_shared(struct brlock *lock, struct clv_hold *hold)
 {
+	struct part *part = (struct part *)hold->state[0];
+
 	do {
-		count_out((struct part *)hold->state[0], hold->thread);
-		while (has_writer(lock))
+		count_out(part, hold->thread);
+		while (has_writer(part))
 			clv_pause();
 	} while (!enter(lock, hold));
 }
@@ -166,11 +176,11 @@ static void release_shared(void *at, struct clv_hold *hold)
 
 /* ---- writers ---- */
 
-static bool set_writer(struct brlock *lock)
+static bool set_writer(struct part *part)
 {
-	/* Partners: has_writer, and of the writer before, the release in `release`. */
-	return !__atomic_load_n(&lock->writer, __ATOMIC_RELAXED) &&
-	       !__atomic_exchange_n(&lock->writer, 1, __ATOMIC_SEQ_CST);
+	/* Partners: has_writer, and of the writer before, the release in release_first. */
+	return !__atomic_load_n(&part->writer, __ATOMIC_RELAXED) &&
+	       !__atomic_exchange_n(&part->writer, 1, __ATOMIC_SEQ_CST);
 }
 
 static bool someone_inside(const struct part *part)
@@ -180,14 +190,21 @@ static bool someone_inside(const struct part *part)
 	       __atomic_load_n(&part->others, __ATOMIC_SEQ_CST);
 }
 
+static void release_first(struct brlock *lock, unsigned count)
+{
+	/* Release: partners are has_writer and set_writer. */
+	while (count--)
+		__atomic_store_n(&lock->part[count].writer, 0, __ATOMIC_RELEASE);
+}
+
 static void acquire(void *at, struct clv_hold *hold)
 {
 	struct brlock *lock = at;
 
 	(void)hold;
-	while (!set_writer(lock))
-		clv_pause();
 	for (unsigned i = 0; i < lock->cpus; i++) {
+		while (!set_writer(&lock->part[i]))
+			clv_pause();
 		while (someone_inside(&lock->part[i]))
 			clv_pause();
 	}
@@ -198,19 +215,20 @@ static void release(void *at, struct clv_hold *hold)
 	struct brlock *lock = at;
 
 	(void)hold;
-	/* Release: partners are has_writer and set_writer. */
-	__atomic_store_n(&lock->writer, 0, __ATOMIC_RELEASE);
+	release_first(lock, lock->cpus);
 }
 
 static bool try_acquire(void *at, struct clv_hold *hold)
 {
 	struct brlock *lock = at;
 
-	if (!set_writer(lock))
-		return false;
+	(void)hold;
 	for (unsigned i = 0; i < lock->cpus; i++) {
-		if (someone_inside(&lock->part[i])) {
-			release(lock, hold);
+		struct part *part = &lock->part[i];
+		bool set = set_writer(part);
+
+		if (!set || someone_inside(part)) {
+			release_first(lock, i + set);
 			return false;
 		}
 	}
@@ -219,14 +237,13 @@ static bool try_acquire(void *at, struct clv_hold *hold)
 
 static const struct cleave_field fields[] = {
 	{ offsetof(struct brlock, part), "where the parts are" },
-	{ offsetof(struct brlock, writer), "writer" },
 	{ 0, NULL },
 };
 
 const struct clv_lock_type clv_lock_brlock = {
 	.name = "brlock",
-	.summary = "spinning, unfair; readers counted per CPU, writers wait for every count; writers "
-		   "preferred",
+	.summary = "spinning, unfair; a reader-writer lock for each CPU: readers take their own, "
+		   "writers all",
 	.source = "Linux 2.4 brlock; Concurrency Kit ck_brlock",
 	.flags = CLV_LOCK_SPINS,
 	.size_bytes = sizeof(struct brlock),
