@@ -77,7 +77,7 @@ static void measure(struct clv_empty_maps *maps, struct clv_empty_row *row, unsi
 		return;
 	}
 	row->bytes[which] = cleave_memory(map);
-	maps->subsets[which] = cleave_subsets(map);
+	row->subsets[which] = cleave_subsets(map);
 	cleave_close(map);
 }
 
@@ -91,8 +91,13 @@ int clv_empty_maps_make(struct clv_empty_maps *maps, const struct cleave_structu
 			return clv_error(error, -ENOMEM, "out of memory");
 	}
 	for (unsigned i = 0; i < maps->rows; i++) {
-		for (unsigned k = 0; k < CLV_EMPTY_SPLITS; k++)
+		for (unsigned k = 0; k < CLV_EMPTY_SPLITS; k++) {
 			measure(maps, &maps->row[i], k, many);
+			/* The least that any has: what a scheme adds is not the partition's. */
+			unsigned subsets = maps->row[i].subsets[k];
+			if (subsets && (!maps->subsets[k] || subsets < maps->subsets[k]))
+				maps->subsets[k] = subsets;
+		}
 	}
 	return 0;
 }
@@ -139,7 +144,7 @@ json_t *clv_empty_maps_json(const struct clv_empty_maps *maps)
 			if (row->bytes[k])
 				json_array_append_new(
 					bytes, json_pack("{s:i, s:I}", "subsets",
-							 (int)maps->subsets[k], "bytes",
+							 (int)row->subsets[k], "bytes",
 							 (json_int_t)row->bytes[k]));
 		}
 		json_t *object = json_pack("{s:s, s:s, s:o}", "structure", maps->structure->name,

@@ -17,13 +17,14 @@ enum { CLV_EMPTY_SPLITS = 4 };
 
 struct clv_empty_row {
 	char rest[96]; /* of the design, behind the partition: "/one:rwsem" */
+	unsigned subsets[CLV_EMPTY_SPLITS]; /* a scheme may have one beside the partition's */
 	size_t bytes[CLV_EMPTY_SPLITS]; /* 0: it cannot be opened, for the reason in why */
 	char why[160];
 };
 
 struct clv_empty_maps {
 	const struct cleave_structure *structure;
-	unsigned subsets[CLV_EMPTY_SPLITS];
+	unsigned subsets[CLV_EMPTY_SPLITS]; /* of the partitions */
 	unsigned rows;
 	struct clv_empty_row *row;
 };

@@ -22,10 +22,10 @@ static double cpu_ns(void)
 
 /* ---- rows ---- */
 
-/* Cut row->words at its dots. Returns: 0; -EINVAL. */
+/* Cut row->words at the dots behind the lock's name. Returns: 0; -EINVAL. */
 static int cut(struct clv_lock_row *row)
 {
-	char *dot = strchr(row->words, '.');
+	char *dot = strchr(row->words + clv_lock_name_length(row->words, strlen(row->words)), '.');
 	while (dot) {
 		*dot = '\0';
 		if (row->args.count == sizeof(row->args.arg) / sizeof(row->args.arg[0]) || !dot[1])

@@ -18,7 +18,8 @@ def locks_beside_references():
     known = {entry["name"]: entry for entry in listed("locks")}
     for name, row in rows.items():
         assert row["valid"] and row["bytes"] > 0 and row["bytes_on_many_cpus"] > 0, row
-        assert ("shared" in row) == known.get(name.split(".")[0], {"shared": False})["shared"], row
+        entry = known.get(name) or known.get(name.split(".")[0], {"shared": False})
+        assert ("shared" in row) == entry["shared"], row
         for mode in {"exclusive", "try", "shared", "try_shared"} & set(row):
             cell = row[mode]
             assert cell["low"] <= cell["median"] <= cell["high"], cell
@@ -59,6 +60,7 @@ def empty_maps():
         assert [at["subsets"] for at in row["by_subsets"]] == [1, 12, 48, 384], row
         sizes = [at["bytes"] for at in row["by_subsets"]]
         assert sizes == sorted(set(sizes)), row
+    assert "  1        12        48       384" in fine("bench-locks", "--memory").splitlines()[1]
     for row in found["memory"]:
         assert len(row["by_subsets"]) == 4 or row["why"], row
     each, one = (rows[f"/{scheme}:rwsem"]["by_subsets"][3]["bytes"] for scheme in ("each", "one"))
