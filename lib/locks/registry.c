@@ -17,7 +17,7 @@ static const struct clv_lock_type *const built_in[] = {
 #undef CLV_LOCK
 };
 
-enum { BUILT_IN = sizeof(built_in) / sizeof(built_in[0]), ADDED_MAX = 32 };
+enum { BUILT_IN = sizeof(built_in) / sizeof(built_in[0]), ADDED_MAX = 64 };
 
 static const struct clv_lock_type *added[ADDED_MAX];
 static unsigned added_count;

@@ -15,7 +15,7 @@ static const struct clv_scheme *const built_in[] = {
 #undef CLV_SCHEME
 };
 
-enum { BUILT_IN = sizeof(built_in) / sizeof(built_in[0]), ADDED_MAX = 32 };
+enum { BUILT_IN = sizeof(built_in) / sizeof(built_in[0]), ADDED_MAX = 64 };
 
 static const struct clv_scheme *added[ADDED_MAX];
 static unsigned added_count;

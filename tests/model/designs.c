@@ -120,8 +120,8 @@ bool designs_may_refuse(const char *design)
 	/* No lock over what does not synchronise itself. */
 	if (clv_design_parse(&parsed, design, NULL))
 		return parsed.scheme && parsed.scheme->locks == CLV_SCHEME_NO_LOCK;
-	/* One thread may have to release what another has acquired. */
-	return parsed.lock[0].type->flags & CLV_LOCK_OWNED;
+	/* One thread may have to release what another has acquired; a scheme may have to try. */
+	return parsed.lock[0].type->flags & CLV_LOCK_OWNED || !parsed.lock[0].type->try_acquire;
 }
 
 /* ---- structures, schemes and partitions ---- */

@@ -212,8 +212,10 @@ uint64_t clv_engine_random(void);
 /* ---- policy.c ---- */
 void clv_policy_begin(void);
 uint64_t clv_policy_now_ns(void);
-/* PCT: it only passes the time; everybody else first. */
+/* PCT: everybody else first. */
 void clv_policy_demote(struct clv_vcpu *cpu);
+/* It pauses, and is not taken out. */
+void clv_policy_pause(struct clv_vcpu *cpu);
 /* A turn of a loop that counts them. */
 void clv_policy_turn(struct clv_vcpu *cpu);
 /* Who runs next of those that could; `self`, which may be one, is about to do an access. */

@@ -9,7 +9,8 @@
  * pct      priorities at random; the highest that can, runs; at `changes` accesses, drawn among
  *          about `steps`, the one that runs becomes the lowest. Finds a bug that needs d ordering
  *          constraints with probability 1 / (n * steps^(d-1)) at least. A CPU that pauses, and is
- *          not taken out, goes to the bottom, or its loop would never end.
+ *          not taken out, goes to the bottom, or its loop would never end; of these pauses every
+ *          64th may end a sleep that has a limit.
  *          Source: Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010.
  *
  * A lock that counts its turns and then sleeps would nearly never sleep, as others go on with each
@@ -26,11 +27,13 @@
 enum {
 	TURNS_MAX = 2048,
 	SHORT_TURN = 32, /* accesses */
+	PAUSES_PER_TIMEOUT = 64,
 };
 
 static unsigned rarely; /* one of 2^rarely */
 static uint64_t access_ns;
 static unsigned patience; /* bounded turns */
+static unsigned pauses;   /* of all that went to the bottom */
 
 void clv_policy_begin(void)
 {
@@ -48,6 +51,7 @@ void clv_policy_begin(void)
 	static const uint64_t paces[] = { 10, 100, 1000, 10000 };
 	access_ns = paces[clv_engine_random() % 4];
 	patience = clv_engine_random() % 4 ? 1 : TURNS_MAX;
+	pauses = 0;
 }
 
 uint64_t clv_policy_now_ns(void)
@@ -60,6 +64,12 @@ void clv_policy_demote(struct clv_vcpu *cpu)
 	cpu->priority = clv_sim.lowest--;
 }
 
+void clv_policy_pause(struct clv_vcpu *cpu)
+{
+	pauses++;
+	clv_policy_demote(cpu);
+}
+
 void clv_policy_turn(struct clv_vcpu *cpu)
 {
 	bool is_short = clv_sim.counts.steps - cpu->turn_step < SHORT_TURN;
@@ -67,7 +77,7 @@ void clv_policy_turn(struct clv_vcpu *cpu)
 	if (is_short && ++cpu->turns < patience)
 		return;
 	cpu->turns = 0;
-	clv_policy_demote(cpu);
+	clv_policy_pause(cpu);
 }
 
 /* Between two of its turns in one go. */
@@ -105,7 +115,10 @@ static struct clv_vcpu *pick_random(struct clv_vcpu *self, bool self_can)
 static struct clv_vcpu *pick_highest(struct clv_vcpu *self, bool self_can)
 {
 	struct clv_vcpu *best = self_can ? self : NULL;
-	for (unsigned pass = 0; pass < 2; pass++) {
+	/* Who spins by writing is ready for as long as it waits, perhaps for one who sleeps. */
+	unsigned first = pauses >= PAUSES_PER_TIMEOUT;
+	pauses = first ? 0 : pauses;
+	for (unsigned pass = first; pass < 2; pass++) {
 		for (unsigned i = 0; i < clv_sim.heap_count; i++) {
 			struct clv_vcpu *cpu = clv_sim.heap[i];
 			if (could_run(cpu, !pass) && (!best || cpu->priority > best->priority))

@@ -75,7 +75,7 @@ void clv_sim_pause(void)
 	if (!nothing_new(cpu)) {
 		cpu->quiet_reads = 0;
 		if (clv_sim.config.policy == CLV_POLICY_PCT)
-			clv_policy_demote(cpu); /* in its loop it tries something: others first */
+			clv_policy_pause(cpu); /* in its loop it tries something: others first */
 	} else if (is_second_turn(cpu)) {
 		spin(cpu);
 		cpu->roused = true;
