@@ -13,13 +13,15 @@
  *     WHOLE -> WANTED -> MAKING -> READY -> SPLIT -> WHOLE, the second time WHOLE -> READY -> SPLIT
  *
  * All but SPLIT are "whole". No entry ever moves to another subset (C7), and none has to leave before
- * the map can fall back. What changes is which lock guards objects 1..N, by one store, under every lock
- * that guards them before it: to SPLIT under lock 0, exclusive, in a commit that has it anyway; back
- * under all N + 1, exclusive, taken as for a hold.
+ * the map can fall back. What changes is which lock guards objects 1..N, by one store under lock 0,
+ * exclusive. To SPLIT, that is all: lock 0 has guarded them, and the commit that has it gives them away.
+ * Back, who has it then takes each of the others once, and lets go: whoever got one before it may have
+ * seen SPLIT, and has left; whoever gets it afterwards sees that it is whole. Until then lock 0, which is
+ * to guard them, is held.
  *
- * So who holds lock 0 knows that the mode stays either SPLIT or not, and who holds lock k > 0 and has
- * seen SPLIT under it, that it stays SPLIT. A commit chooses its locks by what the mode seems to be,
- * looks again under them, and if they do not guard what it touches, lets go and begins anew; lock 0
+ * So who holds lock 0 knows that the mode stays either SPLIT or not; and who holds lock k > 0 and has
+ * seen SPLIT under it has object k until he lets go. A commit chooses its locks by what the mode seems to
+ * be, looks again under them, and if they do not guard what it touches, lets go and begins anew; lock 0
  * always guards subset 0. A batch that was prepared to go into subset k > 0 goes there in whatever mode
  * it is committed. Walks and holds take lock 0, and look: if it is whole, that is all; else they take
  * the others too, ascending. A walk lets each go once its subset is walked: as all were held at one
@@ -40,11 +42,11 @@
  * Structures of one object for all subsets are made with N + 1 of these at once.
  *
  * Cost: whole, a commit takes one lock; walks and holds count themselves in and out, on a line of their
- * own. Split, a commit of one op takes one lock, and reads the mode twice, which nobody writes. A fall
- * back is one hold of the map. Whole anew, a walk looks at N more objects, empty or not.
+ * own. Split, a commit of one op takes one lock, and reads the mode twice, which nobody writes. Who
+ * falls back takes N + 1. Whole anew, a walk looks at N more objects, empty or not.
  *
  * Fairness, preference, and how waiters wait: the lock's, which must have a try.
- * Deadlock: locks ascending; the fall back tries lock 0 and waits for the others as a hold does.
+ * Deadlock: locks ascending, also by who falls back, which tries lock 0.
  * Source: cleave. Changing the protocol while it runs: reactive locks (Lim and Agarwal, ASPLOS 1994),
  * which leave one of two locks invalid; here both are valid, and differ in what they guard.
  */
@@ -65,7 +67,6 @@ enum mode { WHOLE, WANTED, MAKING, READY, SPLIT };
 struct parts {
 	struct clv_map_lock lock; /* [k] is subset 1 + k's */
 	struct clv_quiet quiet;
-	_Alignas(CLV_CACHE_LINE) struct clv_hold hold[]; /* [locks], of who falls back */
 };
 
 struct promote_state {
@@ -105,11 +106,6 @@ static unsigned keeps(const struct cleave_map *map)
 }
 
 /* ---- opening and closing ---- */
-
-static size_t parts_bytes(const struct cleave_map *map)
-{
-	return sizeof(struct parts) + map->partition.subsets * sizeof(struct clv_hold);
-}
 
 /* Returns: false for what is no number of `least` to `most`. */
 static bool parse(const char *text, unsigned least, unsigned most, unsigned *value)
@@ -165,7 +161,7 @@ static void fini(struct cleave_map *map)
 
 	if (state->parts) {
 		clv_map_lock_fini(&state->parts->lock);
-		clv_free(state->parts, parts_bytes(map));
+		clv_free(state->parts, sizeof(struct parts));
 	}
 	clv_phase_log_fini(&state->log);
 	clv_scheme_fini_state(map, sizeof(*state));
@@ -177,7 +173,7 @@ static size_t memory(const struct cleave_map *map)
 	size_t bytes = sizeof(*state) + clv_map_lock_memory(&state->whole) +
 		       clv_phase_log_bytes(&state->log);
 
-	return bytes + (state->parts ? parts_bytes(map) + clv_map_lock_memory(&state->parts->lock) : 0);
+	return bytes + (state->parts ? sizeof(struct parts) + clv_map_lock_memory(&state->parts->lock) : 0);
 }
 
 /* ---- what changed ---- */
@@ -227,10 +223,10 @@ static int make_parts(struct cleave_map *map, struct promote_state *state)
 
 	if (clv_phase_log_make(&state->log))
 		return -ENOMEM;
-	struct parts *parts = clv_alloc(parts_bytes(map), CLV_CACHE_LINE, -1);
+	struct parts *parts = clv_alloc(sizeof(*parts), CLV_CACHE_LINE, -1);
 	if (!parts)
 		return -ENOMEM;
-	clv_name(parts, parts_bytes(map), 0, "promote: parts", -1, NULL);
+	clv_name(parts, sizeof(*parts), 0, "promote: parts", -1, NULL);
 	int code = clv_map_lock_make(&parts->lock, map, &map->design.lock[0], subsets, true, NULL);
 	if (!code && map->structure->kind == CLEAVE_SEQUENTIAL) {
 		code = clv_map_create_objects(map, map->subsets, NULL);
@@ -238,7 +234,7 @@ static int make_parts(struct cleave_map *map, struct promote_state *state)
 			clv_map_lock_fini(&parts->lock);
 	}
 	if (code)
-		clv_free(parts, parts_bytes(map));
+		clv_free(parts, sizeof(struct parts));
 	else
 		state->parts = parts;
 	return code;
@@ -302,14 +298,15 @@ static __attribute__((cold, noinline)) void fall_back(struct cleave_map *map,
 		return;
 	if (mode_of(state) == SPLIT && clv_quiet_is(&parts->quiet)) {
 		const struct clv_seen seen = clv_quiet_seen(&parts->quiet);
-		for (unsigned k = 0; k < parts->lock.count; k++)
-			clv_map_acquire_exclusive(&parts->lock, k, thread, &parts->hold[k]);
 		record(state, thread, "whole", "commits were few beside those when it split", &seen,
 		       stands_for(state), 1);
 		state->busy.now = (struct clv_seen){ 0 };
 		set_mode(state, WHOLE);
-		for (unsigned k = parts->lock.count; k-- > 0;)
-			clv_map_release_exclusive(&parts->lock, k, &parts->hold[k]);
+		for (unsigned k = 0; k < parts->lock.count; k++) {
+			struct clv_hold last;
+			clv_map_acquire_exclusive(&parts->lock, k, thread, &last);
+			clv_map_release_exclusive(&parts->lock, k, &last);
+		}
 	}
 	clv_map_release_exclusive(&state->whole, 0, &hold);
 }
