@@ -3,53 +3,57 @@
  * As `group`, but a group stays until a walk needs the map, and its members are not counted: each
  * subset has a seat, on a line of its own, that the holder of the subset's lock sits down in.
  *
- *     phase    CLOSED -> OPENING -> PASSING -> OPEN -> CLOSED
- *     seat     a line a subset: EMPTY, IN, AWAITED (in, and a closer sleeps for it)
- *                               WAITING, ASLEEP (for a group)
- *     map's lock                held exclusive for the group | shared by walks
+ *     phase         CLOSED -> OPENING -> PASSING -> OPEN -> CLOSED
+ *                                                   OPEN -> PASSING -> OPEN or CLOSED      (a try)
+ *     seats         EMPTY, IN, AWAITED (in, and a closer sleeps for it), WAITING, ASLEEP (for a group)
+ *     map's lock    held exclusive for the group  |  shared by walks
  *
- * An update has its subsets' locks, and so the first one's seat. It writes IN there, then looks at
+ * An update has its subsets' locks, and so the seat of one of them. It writes IN there, then looks at
  * `phase`: OPEN, and it is a member, having written no line that another subset's updates write. If
- * not, it writes WAITING and looks again. Who finds CLOSED makes it OPENING, and acquires the map's
- * lock for all; then it makes each WAITING an IN (PASSING), and only then is the group open.
- * A walk or hold that finds it open closes it, waits for each seat to be left once, and releases the
- * map's lock for the group. The last thing an update does is to close if a walk waits: so whoever
- * opens a group beside a waiting walk closes it after one batch.
+ * not, it leaves the seat. Who finds CLOSED makes it OPENING, and acquires the map's lock for all; who
+ * finds OPENING writes WAITING, and looks again. The opener makes each WAITING an IN (PASSING), and
+ * only then is the group open. A walk or hold that finds it open makes it CLOSED, waits for each seat
+ * to be seen without a member, and releases the map's lock for the group. The last thing an update
+ * does is the same, if a walk waits: so a group opened beside a waiting walk is closed by its first
+ * member to leave.
  *
  * Invariants
- *  - While a seat is IN or AWAITED by one who saw OPEN after writing it, or by a grant in PASSING,
- *    the map's lock is held exclusive for its group.
+ *  - While somebody is in who saw OPEN after writing IN, or was made IN in PASSING, the map's lock is
+ *    held exclusive for its group.
  *  - A seat is written by who holds its subset's lock; but WAITING and ASLEEP to IN by the opener, in
  *    PASSING, and IN to AWAITED by the closer.
- *  - Who made OPEN to CLOSED is the one closer until it has released the map's lock: the next group
- *    needs that. So there is one opener and one closer, of two groups at most, and two holds in turn.
+ *  - Who makes CLOSED an OPENING is not WAITING: else it might be in by another's group, which is
+ *    closed meanwhile and waits for it, while it waits for that group's lock.
+ *  - Who made OPEN to CLOSED is the one closer until it has released the map's lock, which the next
+ *    group needs; so there is one opener and one closer, of two groups at most, and two holds in turn.
  *    A lock is free before its release has returned, which may still need the hold (rwsem to wake, a
  *    cohort lock to give its domain's back): the group after the next waits for that. Nobody measures
  *    these holds, so that `timed` says that one is in use.
  *  - PASSING is left without waiting for anybody: who meets it looks again.
- * Each pair of a write and a look is sequentially consistent: one of the two sees the other (Dekker).
- *     joins    seat IN, then phase          closes   phase CLOSED, then seats
- *     waits    seat WAITING, then phase     opens    phase PASSING, then seats
- *     walks    walks_waiting, then phase    opens    phase OPEN, then walks_waiting
+ * Each write and look below is sequentially consistent: one of the two sees the other (Dekker).
+ *     joins    seat IN, then phase            closes   phase CLOSED, then seats
+ *     waits    seat WAITING, then phase       opens    phase PASSING, then seats
+ *     walks    walks_waiting, then phase      opens    phase OPEN, then, its batch done, walks_waiting
  *
  * Keeps all guarantees that the structure keeps: whoever walks has the map's lock, and so is without
  * members; updaters exclude each other by subset, as under `each`.
  *
- * Waiting: a member for nobody. For a group and for seats to be left: some turns, then asleep, holding
- * its subsets' locks; those behind wait as these do.
- * Fairness: all who wait when a group opens are in it, and a group that a walk waits for lasts for one
- * batch a subset and those that come meanwhile: so an update waits for the map's lock once, and a walk
- * for one group each time that the map's lock prefers an updater.
+ * Waiting: a member waits for nobody. For an opener, and for a seat to be left: some turns, then asleep.
+ * Updates wait holding their subsets' locks; those behind wait as these do.
+ * Fairness: all who are WAITING when a group opens are in it, so that an update waits for one turn of
+ * the map's lock; and a walk for one group, of a batch a subset and those that come while it is closed,
+ * each time that the map's lock prefers an updater. A try looks at the seats, and closes a group only
+ * if it finds all without a member: updates that never pause make it fail for good.
  *
  * Cost: an update two atomics on its subset's line and a look at `phase`'s, which only walks change; an
- * opening and a closing read every seat. A try looks at the seats and closes only if all are left.
+ * opening and a closing look at every seat, and the opener wakes all that sleep, one after the other.
  * Memory: 5 lines, one a subset, and the locks.
  *
  * Deadlock: subsets ascending, then the map's lock. Who has the map's lock for a walk waits for no
- * subset; the closer has no seat, and members wait for nobody. The second lock is held by who sleeps
+ * subset, who closes has no seat, and members wait for nobody. The second lock is held by who sleeps
  * for the first: a spinning second lock makes all behind it spin for so long.
- * Source: as `group`; that it stays is biased locking (Dice, Moir and Scherer, 2010; Vasudevan,
- * Namjoshi and Edwards, PACT 2010); seats are percpu's counts.
+ * Source: as `group`; that it stays is biased locking (Russell and Detlefs, OOPSLA 2006); a seat is
+ * what a count is in a per-CPU rwsem, lib/locks/percpu.c.
  */
 #include <errno.h>
 
@@ -307,7 +311,7 @@ static void await_leaving(struct seat *seat, struct cleave_thread *thread)
 	}
 }
 
-/* pre: phase is CLOSED by the caller, and each seat was left since then. */
+/* pre: phase is CLOSED by the caller, and each seat was seen without a member since then. */
 static void close_locked(struct stays_state *state, struct cleave_thread *thread)
 {
 	struct clv_hold *hold = &state->hold[state->turn];
@@ -319,6 +323,21 @@ static void close_locked(struct stays_state *state, struct cleave_thread *thread
 	__atomic_store_n(&hold->timed, false, __ATOMIC_RELEASE);
 }
 
+/* pre: phase is CLOSED by the caller. */
+static void await_members(struct stays_state *state, struct cleave_thread *thread)
+{
+	uint64_t asked_ns = thread->times ? clv_now_ns() : 0;
+
+	/* Relaxed: partner is sit, ordered by AWAITED. */
+	__atomic_store_n(&state->closer, thread, __ATOMIC_RELAXED);
+	clv_mark(CLV_MARK_ASK, state);
+	for (unsigned i = 0; i < state->subset.count; i++)
+		await_leaving(&state->seat[i], thread);
+	clv_mark(CLV_MARK_FAILED, state);
+	if (thread->times)
+		clv_map_count_wait(thread, clv_now_ns() - asked_ns);
+}
+
 static void close_group(struct stays_state *state, struct cleave_thread *thread)
 {
 	uint32_t phase;
@@ -327,9 +346,7 @@ static void close_group(struct stays_state *state, struct cleave_thread *thread)
 		if (phase == PASSING) {
 			clv_pause();
 		} else if (change_phase(state, OPEN, CLOSED)) {
-			__atomic_store_n(&state->closer, thread, __ATOMIC_RELAXED);
-			for (unsigned i = 0; i < state->subset.count; i++)
-				await_leaving(&state->seat[i], thread);
+			await_members(state, thread);
 			close_locked(state, thread);
 			return;
 		}
