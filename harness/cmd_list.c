@@ -37,6 +37,8 @@ static void list_structures(json_t *list)
 		json_object_set_new(object, "kind", json_string(kind[structure->kind]));
 		json_object_set_new(object, "ordered",
 				    json_boolean(structure->flags & CLEAVE_ORDERED));
+		json_object_set_new(object, "spins",
+				    json_boolean(structure->flags & CLEAVE_SPINS));
 		json_object_set_new(object, "ranked",
 				    json_boolean(!(structure->flags & CLEAVE_UNRANKED)));
 		json_object_set_new(object, "entry_bytes",

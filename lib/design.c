@@ -219,6 +219,8 @@ int clv_design_parse(struct clv_design *design, const char *text, struct cleave_
 unsigned clv_design_waiting(const struct clv_design *design)
 {
 	unsigned flags = design->scheme->waiting;
+	if (design->structure->flags & CLEAVE_SPINS)
+		flags |= CLV_LOCK_SPINS;
 	for (unsigned i = 0; i < sizeof(design->lock) / sizeof(design->lock[0]); i++)
 		flags |= design->lock[i].type ? design->lock[i].type->flags : 0;
 	return flags;

@@ -38,7 +38,7 @@ struct clv_design {
  */
 int clv_design_parse(struct clv_design *design, const char *text, struct cleave_error *error);
 
-/* enum clv_lock_flags: what the design's locks say, and how the scheme itself waits. */
+/* enum clv_lock_flags: what the design's locks say, and how its scheme and structure wait. */
 unsigned clv_design_waiting(const struct clv_design *design);
 
 /* The canonical string. pre: out_bytes is at least CLV_DESIGN_BYTES. */

@@ -43,6 +43,9 @@ enum cleave_structure_flags {
 	CLEAVE_UNRANKED = 1 << 3,
 	/* Keeps no intervals at all: it measures what is around it. */
 	CLEAVE_SINK = 1 << 4,
+	/* A call may wait, by cleave_pause, for what another thread has begun to write: for long,
+	 * if that thread has lost its CPU. More threads than CPUs are refused, as for a spinning lock. */
+	CLEAVE_SPINS = 1 << 5,
 };
 
 /* Memory on a NUMA node (-1: anywhere), zeroed. pre: align is a power of two. NULL: none left.

@@ -159,6 +159,14 @@ def too_many_spinners():
     many = len(CPUS) + 1
     refused("run", "rb_vma:mcs", "--threads", many, words=["rb_vma:mcs", str(many), "spinning"])
     refused("run", "baseline", "rb_vma:ticket", "--threads", f"1,{many}", words=["ticket"])
+    # A structure, or a scheme, that spins by itself makes its design spin.
+    spinning = [entry["name"] for entry in listed("structures") if entry["spins"]]
+    assert spinning and "rb_vma" not in spinning
+    for name in spinning:
+        refused("run", name + "/one:rwsem", "--threads", many,
+                words=[name, str(many), "spinning"])
+    refused("run", "btree_olc/free", "--threads", many, words=["btree_olc/free", "spinning"])
+    refused("run", "rb_vma/combine:rwsem", "--threads", many, words=["combine", "spinning"])
     forced = result("rb_vma:mcs", "--threads", many, "--oversubscribe")
     assert forced["label"] == "oversubscribed"
     sleeping = result("rb_vma:pthread_mutex", "--threads", many)

@@ -237,8 +237,12 @@ bool designs_spin(const char *design)
 {
 	struct clv_design parsed;
 
-	return !clv_design_parse(&parsed, design, NULL) &&
-	       clv_design_waiting(&parsed) & CLV_LOCK_SPINS;
+	if (clv_design_parse(&parsed, design, NULL))
+		return false;
+	unsigned flags = parsed.scheme->waiting;
+	for (unsigned i = 0; i < sizeof(parsed.lock) / sizeof(parsed.lock[0]); i++)
+		flags |= parsed.lock[i].type ? parsed.lock[i].type->flags : 0;
+	return flags & CLV_LOCK_SPINS;
 }
 
 unsigned designs_threads(const char *design, unsigned most)

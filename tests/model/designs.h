@@ -36,7 +36,10 @@ bool designs_may_refuse(const char *design);
 unsigned designs_cover(struct cleave_env *env, const char *only, unsigned without,
 		       designs_visit_fn *visit, void *arg);
 
-/* Do waiters keep their CPUs? */
+/*
+ * Do waiters for locks, or in the scheme, keep their CPUs? What a structure spins for is written at
+ * once, but for who has just lost its CPU: that is worth running.
+ */
 bool designs_spin(const char *design);
 
 /* How many threads: `most`, or no more than there are CPUs, but two, where waiters keep theirs. */
