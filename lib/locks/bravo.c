@@ -21,10 +21,10 @@
  *
  * Fairness: that of the inner lock, but that readers by the table pass whoever waits on it. Cost: a
  * reader by the table 1 atomic and a store on a line that two others' readers may share; a revoking
- * writer reads 32 KiB. Memory: 24 bytes and the inner lock; 32 KiB an environment.
+ * writer reads 32 KiB. Memory: 40 bytes and the inner lock; 32 KiB an environment.
  *
- * A writer that waits for a reader of the table spins a little, then sleeps for 50 us at a time, since
- * readers tell nobody that they leave.
+ * Sleeping. A writer that waits for a reader of the table spins a little, then sleeps for 50 us at a
+ * time, since readers tell nobody that they leave.
  * Where it differs: the paper's table is the process's.
  *
  * Source: Dice and Kogan, "BRAVO: Biased Locking for Reader-Writer Locks", USENIX ATC 2019.

@@ -6,7 +6,7 @@
  * is inside catches an overlap that a lock would have kept apart. The count is relaxed, so that the
  * thread sanitizer still sees the races that it stands for.
  *
- * 4 bytes an instance.
+ * 4 bytes an instance. Of fairness, preference or a source there is nothing to say.
  */
 #include <assert.h>
 

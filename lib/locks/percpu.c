@@ -16,13 +16,15 @@
  * and `block` are written and then the other is read, sequentially consistent: one of the two sees
  * the other (Dekker).
  *
- * Fairness: writers come first, as in the rwsem among themselves; a reader waits for one writer at
- * least, if it meets any. Cost: a reader 2 atomics on its own CPU's line; a writer reads all counts,
- * of which every one that a reader has written meanwhile is another CPU's line.
+ * Sleeping. Fairness: writers come first, as in the rwsem among themselves; a reader waits for one
+ * writer at least, if it meets any. Cost: a reader 2 atomics on its own CPU's line; a writer reads all
+ * counts, of which every one that a reader has written meanwhile is another CPU's line.
  *
  * Where it differs from Linux: there a reader's increment is no atomic and has no fence unless a
  * writer was there lately (rcu_sync); a program has no RCU that would tell it so. Linux's counts are 4
- * bytes in its per-CPU memory, here they have a line each: 64 bytes a CPU and lock.
+ * bytes in its per-CPU memory, here they have a line each.
+ *
+ * Memory: 32 bytes, the rwsem's line, and a line a CPU: 24 KiB a lock for 384 CPUs.
  *
  * Source: Linux kernel/locking/percpu-rwsem.c (Nesterov; Zijlstra 2020).
  */

@@ -20,11 +20,12 @@
  * counts, sequentially consistent: one of the two sees the other (Dekker). Of writers that hand the
  * cohort lock on within a domain the first wrote the word, and it stays written for those behind.
  *
- * Spinning. Cost: a reader 2 atomics on its node's line, and a read of the global word; a writer the
- * cohort lock, and a read of each node's count. All writers write no line but the global lock's, and
- * that once in a row of hand-overs.
+ * Spinning. Fairness among writers: the cohort lock's. Cost: a reader 2 atomics on its node's line, and
+ * a read of the global word; a writer the cohort lock, and a read of each node's count. All writers
+ * write no line but the global lock's, and that once in a row of hand-overs.
  *
- * Memory: 48 bytes, the cohort lock's lines, and a line a node.
+ * Memory: 48 bytes, the cohort lock's lines, and a line a node: 49 lines beside the instance for 12
+ * nodes, 157 with its writers by 48 L3s.
  * Source: Calciu, Dice, Lev, Luchangco, Marathe and Shavit, "NUMA-Aware Reader-Writer Locks", PPoPP
  * 2013: C-RW-WP and C-RW-NP.
  */

@@ -2,7 +2,8 @@
 /*
  * A look-alike of the Linux rw_semaphore: a sleeping reader-writer lock whose waiting writers spin
  * while the owner runs, and may take it past those who sleep. Written from the rules of Linux 6.1,
- * kernel/locking/rwsem.c and osq_lock.c; function names in brackets are theirs.
+ * kernel/locking/rwsem.c and osq_lock.c; function names in brackets are theirs. What rwsem.numa has in
+ * common with it is in rwsem_core.h.
  *
  *     word    63 ........ 8 | 7 .. 3 |    2    |    1    |   0
  *             reader count  | unused | handoff | waiters | writer

@@ -47,9 +47,9 @@
 #include "shim/mark.h"
 
 /*
- * One turn in 65 goes to another node: longer stays have little to gain. With holds of 4 us, those of
- * one exec's update at 384 CPUs, 12 nodes come round in 65 * 4 us * 12 = 3 ms, sooner than a sleeper asks
- * for handoff (4 ms).
+ * One turn in 65 goes to another node: longer stays have little to gain. With holds of 4 us, those of an
+ * update at 384 CPUs, 12 nodes come round in 65 * 4 us * 12 = 3 ms, sooner than a sleeper asks for
+ * handoff (4 ms).
  */
 #define LOCAL_MAX 64
 
