@@ -194,3 +194,40 @@ def courses_are_drawn_only_where_there_are_some():
         assert whole_run.returncode == 0, whole_run.stderr
         refused("plot", "--course", folder / "x.json", words=["--every-us", "x.json"])
         assert not list(folder.glob("x.svg"))
+
+
+@case_that_simulates
+def designs_that_change_say_when_and_why():
+    # Promotes and falls back all the time.
+    swings = "rb_interval@cpu8/promote.2.0.0:mutex"
+    one = point(swings, *STORM)
+    phases = one["phases"]
+    assert len(phases) <= one["phases_in_all"] and len(phases) > 8, one["phases_in_all"]
+    assert [phase["at_us"] for phase in phases] == sorted(phase["at_us"] for phase in phases)
+    for phase in phases:
+        assert set(phase) == {"at_us", "map", "phase", "reason", "subsets", "asked", "failed",
+                              "per_s", "cpu"}, phase
+        assert phase["phase"] and phase["reason"] and 0 <= phase["cpu"] < 384, phase
+        assert phase["failed"] <= phase["asked"] and phase["at_us"] <= 6000, phase
+    assert {phase["map"] for phase in phases} >= {"libc.so.6", "execself"}, phases
+    assert {phase["subsets"] for phase in phases} == {1, 48}, phases
+
+    text = fine("run", *ON, swings, *STORM)
+    lines = re.findall(r"^ +(-?\d+\.\d{3})  (\S+): (\w+), (\d+) subsets?: ", text, re.M)
+    assert len(lines) == len(phases), text
+    for (at_ms, file, name, subsets), phase in zip(lines, phases):
+        assert abs(float(at_ms) - phase["at_us"] / 1000) < 0.001, (at_ms, phase)
+        assert (file, name, int(subsets)) == (phase["map"], phase["phase"], phase["subsets"])
+
+    few = fine("run", *ON, swings, "--budget", 2)
+    shown = re.search(r"changes of rb_.*: the last (\d+) of (\d+)\n((?:.+\n)+)", few)
+    assert shown and shown[1] == "8" and int(shown[2]) > 8, few
+    assert len(shown[3].splitlines()) == 8, few
+
+    with Folder() as folder:
+        path = folder / "t.json"
+        point(swings, "--budget", 4, "--timeline", path)
+        events = json.loads(path.read_text())["traceEvents"]
+    instants = [event for event in events if event["ph"] == "i"]
+    assert instants and {event["name"] for event in instants} <= {"whole", "split"}, instants[:5]
+    assert all(event["args"]["reason"] for event in instants), instants[:5]

@@ -108,6 +108,8 @@ def files_say_what_is_documented():
     assert oversubscribed["migrate"] == 0.5 and 0 < oversubscribed["migrated"] < 1
     assert oversubscribed["provenance"]["resting_copies"] == oversubscribed["threads"]
     seen |= set(oversubscribed)
+    seen |= set(result("rb_interval@hash4/promote.2.0.0:mutex", "--threads", 2, "--storm", "1-2",
+                       "--every-us", 500))
     void = cleave("run", "baseline", "--think-ns", 1000000000, *SHORT, "--warm-up-ms", 30,
                   "--window-ms", 5, "--json", "/dev/stdout")
     seen |= set(strict(void.stdout)["results"][0])
