@@ -44,7 +44,8 @@ enum cleave_structure_flags {
 	/* Keeps no intervals at all: it measures what is around it. */
 	CLEAVE_SINK = 1 << 4,
 	/* A call may wait, by cleave_pause, for what another thread has begun to write: for long,
-	 * if that thread has lost its CPU. More threads than CPUs are refused, as for a spinning lock. */
+	 * if that thread has lost its CPU. More threads than CPUs are refused, as under a lock
+	 * that spins. */
 	CLEAVE_SPINS = 1 << 5,
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * Updaters hold the map's lock (the design's first) together, as one writer, and each the lock of the
- * subsets that it touches (the second). Walks and shared holds take the first shared, holds exclusive.
+ * Updaters hold the map's lock (the design's first) together, as one writer, and each the lock of
+ * the subsets that it touches (the second). Walks and shared holds take the first shared, holds
+ * exclusive.
  *
  *     map's lock        held exclusive by a group of updaters   |  shared by walks
  *     subsets' locks      [ A ] [ B ] [   ] [ C ]               |    not needed
@@ -10,33 +11,34 @@
  *              members   | walks    | open       walks: how many wait
  *     gate     a mutex: who finds no open group, and is about to open one
  *
- * An updater has its subsets' locks, then adds itself to the members. If the group was open and no walk
- * waited, it is in. If not, it takes itself off and goes to the gate; whoever is first there acquires
- * the map's lock, and opens a group with itself in it; those behind find it open. Whoever takes the
- * last off makes an open group a closed one, and if nobody has come meanwhile, releases the map's
- * lock, which is not always who acquired it: locks that have an owner cannot be the first.
+ * An updater has its subsets' locks, then adds itself to the members. If the group was open and no
+ * walk waited, it is in. If not, it takes itself off and goes to the gate; whoever is first there
+ * acquires the map's lock, and opens a group with itself in it; those behind find it open. Whoever
+ * takes the last off makes an open group a closed one, and if nobody has come meanwhile, releases
+ * the map's lock, which is not always who acquired it: locks that have an owner cannot be the
+ * first.
  *
  * Invariants: `open` is set exactly while the map's lock is held exclusive for a group, but for
- * between its acquisition and opening, and between closing and its release. It is set under the gate
- * by who has acquired the map's lock, and cleared by a compare-and-swap from a word without members.
- * Members that came too late are in the count until they take themselves off, each only once before it
- * goes to the gate. Two groups may follow so closely that the next is waiting for the map's lock while
- * the last is released: so there are two holds, used in turn. A lock is free before its release has
- * returned, which may still need the hold (rwsem to wake, a cohort lock to give its domain's back): the
- * group after the next waits for that. Nobody measures these holds, so that `timed` says that one is
- * in use.
+ * between its acquisition and opening, and between closing and its release. It is set under the
+ * gate by who has acquired the map's lock, and cleared by a compare-and-swap from a word without
+ * members. Who came too late is in the count until it takes itself off, which it does before it waits
+ * for anything. Two groups may follow so closely that the next is waiting for
+ * the map's lock while the last is released: so there are two holds, used in turn. A lock is free
+ * before its release has returned, which may still need the hold (rwsem to wake, a cohort lock to
+ * give its domain's back): the group after the next waits for that. Nobody measures these holds, so
+ * that `timed` says that one is in use.
  *
- * Keeps all guarantees that the structure keeps: whoever walks has the map's lock, and so is without
- * updaters; updaters exclude each other by subset, as under `each`.
+ * Keeps all guarantees that the structure keeps: whoever walks has the map's lock, and so is
+ * without updaters; updaters exclude each other by subset, as under `each`.
  *
- * Fairness: nobody joins while a walk waits, so that a group opened beside one has one member; then it
- * is the map's lock's. Among updaters it is the gate's: unfair. Cost: two additions to one line that
- * the updaters of all subsets write, which is what limits it; group_stays has one a subset. Memory: 6
- * lines, with the gate's, and the locks.
+ * Fairness: nobody joins while a walk waits, so that a group opened beside one has one member; then
+ * it is the map's lock's. Among updaters it is the gate's: unfair. Cost: two additions to one line
+ * that the updaters of all subsets write, which is what limits it; group_stays has one a subset.
+ * Memory: 5 lines, with the gate's, and the locks.
  *
- * Deadlock: subsets ascending, gate, map's lock. A member has all its locks, and waits for nobody; who
- * has the map's lock for a walk waits for neither gate nor subset. The second lock is held by who
- * sleeps for the first: a spinning second lock makes all behind it spin for so long.
+ * Deadlock: subsets ascending, gate, map's lock. A member has all its locks, and waits for nobody;
+ * who has the map's lock for a walk waits for neither gate nor subset. The second lock is held by
+ * who sleeps for the first: a spinning second lock makes all behind it spin for so long.
  * Source: a maintainer's sketch, linux-mm, April 2026; room synchronisation (Blelloch, Cheng and
  * Gibbons, SPAA 2001) for the group.
  */
@@ -122,7 +124,7 @@ static bool may_join(uint64_t word)
 /* Takes one off the members. The last closes the group, and releases the map's lock. */
 static void quit(struct group_state *state, struct cleave_thread *thread)
 {
-	/* Release, and acquire for the last: what members did is before the map's lock's release. */
+	/* Release, and acquire for the last: members' work is before the map's lock's release. */
 	uint64_t word = __atomic_sub_fetch(&state->word, MEMBER, __ATOMIC_ACQ_REL);
 
 	do {

@@ -5,53 +5,54 @@
  *
  *     phase         CLOSED -> OPENING -> PASSING -> OPEN -> CLOSED
  *                                                   OPEN -> PASSING -> OPEN or CLOSED      (a try)
- *     seats         EMPTY, IN, AWAITED (in, and a closer sleeps for it), WAITING, ASLEEP (for a group)
+ *     seats         EMPTY, IN, AWAITED (in; a closer sleeps for it), WAITING, ASLEEP (for a group)
  *     map's lock    held exclusive for the group  |  shared by walks
  *
- * An update has its subsets' locks, and so the seat of one of them. It writes IN there, then looks at
- * `phase`: OPEN, and it is a member, having written no line that another subset's updates write. If
- * not, it leaves the seat. Who finds CLOSED makes it OPENING, and acquires the map's lock for all; who
- * finds OPENING writes WAITING, and looks again. The opener makes each WAITING an IN (PASSING), and
- * only then is the group open. A walk or hold that finds it open makes it CLOSED, waits for each seat
- * to be seen without a member, and releases the map's lock for the group. The last thing an update
- * does is the same, if a walk waits: so a group opened beside a waiting walk is closed by its first
- * member to leave.
+ * An update has its subsets' locks, and so the seat of one of them. It writes IN there, then looks
+ * at `phase`: OPEN, and it is a member, having written no line that another subset's updates write.
+ * If not, it leaves the seat. Who finds CLOSED makes it OPENING, and acquires the map's lock for
+ * all; who finds OPENING writes WAITING, and looks again. The opener makes each WAITING an IN
+ * (PASSING), and only then is the group open. A walk or hold that finds it open makes it CLOSED,
+ * waits for each seat to be seen without a member, and releases the map's lock for the group. The
+ * last thing an update does is the same, if a walk waits: so a group opened beside a waiting walk
+ * is closed by its first member to leave.
  *
  * Invariants
- *  - While somebody is in who saw OPEN after writing IN, or was made IN in PASSING, the map's lock is
- *    held exclusive for its group.
- *  - A seat is written by who holds its subset's lock; but WAITING and ASLEEP to IN by the opener, in
- *    PASSING, and IN to AWAITED by the closer.
+ *  - While somebody is in who saw OPEN after writing IN, or was made IN in PASSING, the map's lock
+ *    is held exclusive for its group.
+ *  - A seat is written by who holds its subset's lock; but WAITING and ASLEEP to IN by the opener,
+ *    in PASSING, and IN to AWAITED by the closer.
  *  - Who makes CLOSED an OPENING is not WAITING: else it might be in by another's group, which is
  *    closed meanwhile and waits for it, while it waits for that group's lock.
  *  - Who made OPEN to CLOSED is the one closer until it has released the map's lock, which the next
- *    group needs; so there is one opener and one closer, of two groups at most, and two holds in turn.
- *    A lock is free before its release has returned, which may still need the hold (rwsem to wake, a
- *    cohort lock to give its domain's back): the group after the next waits for that. Nobody measures
- *    these holds, so that `timed` says that one is in use.
+ *    group needs; so there is one opener and one closer, of two groups at most, and two holds in
+ *    turn. A lock is free before its release has returned, which may still need the hold (rwsem to
+ *    wake, a cohort lock to give its domain's back): the group after the next waits for that.
+ *    Nobody measures these holds, so that `timed` says that one is in use.
  *  - PASSING is left without waiting for anybody: who meets it looks again.
  * Each write and look below is sequentially consistent: one of the two sees the other (Dekker).
  *     joins    seat IN, then phase            closes   phase CLOSED, then seats
  *     waits    seat WAITING, then phase       opens    phase PASSING, then seats
- *     walks    walks_waiting, then phase      opens    phase OPEN, then, its batch done, walks_waiting
+ *     walks    walks_waiting, then phase      opens    phase OPEN, then walks_waiting
  *
- * Keeps all guarantees that the structure keeps: whoever walks has the map's lock, and so is without
- * members; updaters exclude each other by subset, as under `each`.
+ * Keeps all guarantees that the structure keeps: whoever walks has the map's lock, and so is
+ * without members; updaters exclude each other by subset, as under `each`.
  *
- * Waiting: a member waits for nobody. For an opener, and for a seat to be left: some turns, then asleep.
- * Updates wait holding their subsets' locks; those behind wait as these do.
- * Fairness: all who are WAITING when a group opens are in it, so that an update waits for one turn of
- * the map's lock; and a walk for one group, of a batch a subset and those that come while it is closed,
- * each time that the map's lock prefers an updater. A try looks at the seats, and closes a group only
- * if it finds all without a member: updates that never pause make it fail for good.
+ * Waiting: a member waits for nobody. For an opener, and for a seat to be left: some turns, then
+ * asleep. Updates wait holding their subsets' locks; those behind wait as these do.
+ * Fairness: all who are WAITING when a group opens are in it, so that an update waits for one turn
+ * of the map's lock; and a walk for one group, of a batch a subset and those that come while it is
+ * closed, each time that the map's lock prefers an updater. A try looks at the seats, and closes a
+ * group only if it finds all without a member: updates that never pause make it fail for good.
  *
- * Cost: an update two atomics on its subset's line and a look at `phase`'s, which only walks change; an
- * opening and a closing look at every seat, and the opener wakes all that sleep, one after the other.
+ * Cost: an update two atomics on its subset's line and a look at `phase`'s, which only walks
+ * change; an opening and a closing look at every seat, and the opener wakes all that sleep, one
+ * after the other.
  * Memory: 5 lines, one a subset, and the locks.
  *
  * Deadlock: subsets ascending, then the map's lock. Who has the map's lock for a walk waits for no
- * subset, who closes has no seat, and members wait for nobody. The second lock is held by who sleeps
- * for the first: a spinning second lock makes all behind it spin for so long.
+ * subset, who closes has no seat, and members wait for nobody. The second lock is held by who
+ * sleeps for the first: a spinning second lock makes all behind it spin for so long.
  * Source: as `group`; that it stays is biased locking (Russell and Detlefs, OOPSLA 2006); a seat is
  * what a count is in a per-CPU rwsem, lib/locks/percpu.c.
  */
@@ -142,7 +143,7 @@ static int init(struct cleave_map *map, const struct clv_lock_args *args,
 
 static uint32_t phase_of(const struct stays_state *state)
 {
-	/* Acquire, too: partner is the store of OPEN in open_group, and with it the map's lock's. */
+	/* Acquire, too: partner is the store of OPEN in open_group; and so, the map's lock's. */
 	return __atomic_load_n(&state->phase, __ATOMIC_SEQ_CST);
 }
 
@@ -450,7 +451,8 @@ static size_t memory(const struct cleave_map *map)
 
 const struct clv_scheme clv_scheme_group_stays = {
 	.name = "group_stays",
-	.summary = "as group, which stays until a walk needs the map; members told by subset; keeps C1-C8",
+	.summary = "as group, which stays until a walk needs the map; members told by subset; "
+		   "keeps C1-C8",
 	.source = "a maintainer's sketch, linux-mm, April 2026",
 	.locks = CLV_SCHEME_TWO_LOCKS,
 	.keeps = keeps,
