@@ -115,7 +115,7 @@ int cleave_validate(struct cleave_map *map, struct cleave_error *error)
 
 size_t cleave_memory(const struct cleave_map *map)
 {
-	size_t bytes = sizeof(*map) + clv_map_object_slots(map) * sizeof(*map->object) +
+	size_t bytes = sizeof(*map) + map->slots * sizeof(*map->object) +
 		       map->scheme->memory(map);
 	if (map->partition.subset_of_cpu)
 		bytes += map->partition.cpus * sizeof(*map->partition.subset_of_cpu);
@@ -391,11 +391,11 @@ int clv_map_walk_locked(struct cleave_map *map, struct cleave_thread *thread, un
 			uint64_t start, uint64_t last, cleave_visit_fn *visit, void *arg)
 {
 	const struct cleave_structure *structure = map->structure;
-	unsigned objects = clv_map_objects(map);
-	if (objects == 1)
+	if (map->slots == 1)
 		return structure->walk(map->object[0], thread, subset, start, last, visit, arg);
 	if (subset != CLEAVE_ALL_SUBSETS)
 		return structure->walk(map->object[subset], thread, subset, start, last, visit, arg);
+	unsigned objects = clv_map_objects(map);
 	for (unsigned i = 0; i < objects; i++) {
 		int code = structure->walk(map->object[i], thread, i, start, last, visit, arg);
 		if (code)

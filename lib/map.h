@@ -22,22 +22,18 @@ struct cleave_map {
 	bool reserves;	       /* structure or scheme has something to do in prepare */
 	bool epochs;	       /* updates and walks run inside an epoch */
 	unsigned subsets;      /* the partition's, and one more if the scheme begins with it */
+	unsigned slots;	       /* 1, or one a subset if CLEAVE_SEQUENTIAL */
 	/*
-	 * 1, or one a subset if CLEAVE_SEQUENTIAL; but a scheme that begins with one makes the others
-	 * later, in clv_map_create_objects: then it changes, once, beside those who read it.
+	 * Those that are made: all, but a scheme that begins with one makes the others later, in
+	 * clv_map_create_objects, beside those who read it.
 	 */
 	unsigned objects;
-	void **object; /* [objects] there, room for clv_map_object_slots */
+	void **object; /* [slots] */
 	void *scheme_state;    /* the scheme's own */
 	struct clv_partition partition;
 	struct clv_design design; /* owns the words that lock and scheme args point to */
 	char canonical[CLV_DESIGN_BYTES];
 };
-
-static inline unsigned clv_map_object_slots(const struct cleave_map *map)
-{
-	return map->structure->kind == CLEAVE_SEQUENTIAL ? map->subsets : 1;
-}
 
 /* Acquire: partner is the release in clv_map_create_objects. */
 static inline unsigned clv_map_objects(const struct cleave_map *map)
@@ -45,13 +41,10 @@ static inline unsigned clv_map_objects(const struct cleave_map *map)
 	return __atomic_load_n(&map->objects, __ATOMIC_ACQUIRE);
 }
 
-/*
- * The object that keeps a subset's intervals. Relaxed: while there is one, every entry is in subset
- * 0; who knows of an entry in another knows of the objects.
- */
+/* The object that keeps a subset's intervals. Who knows of an entry in it knows that it is made. */
 static inline void *clv_map_object(const struct cleave_map *map, uint32_t subset)
 {
-	return map->object[__atomic_load_n(&map->objects, __ATOMIC_RELAXED) == 1 ? 0 : subset];
+	return map->object[map->slots == 1 ? 0 : subset];
 }
 
 /*

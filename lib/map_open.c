@@ -16,14 +16,14 @@ static void destroy_objects(struct cleave_map *map)
 	for (unsigned i = 0; i < map->objects; i++)
 		map->structure->destroy(map->object[i]);
 	if (map->object)
-		clv_free(map->object, clv_map_object_slots(map) * sizeof(*map->object));
+		clv_free(map->object, map->slots * sizeof(*map->object));
 }
 
 static int create_object(struct cleave_map *map, unsigned i, struct cleave_error *error)
 {
 	const int *node_of_subset =
 		map->partition.node_of_subset - (map->subsets - map->partition.subsets);
-	bool only = clv_map_object_slots(map) == 1;
+	bool only = map->slots == 1;
 	const struct cleave_structure_config config = {
 		.subsets = map->subsets,
 		.subset = i,
@@ -57,12 +57,12 @@ int clv_map_create_objects(struct cleave_map *map, unsigned limit, struct cleave
 
 static int create_first_objects(struct cleave_map *map, struct cleave_error *error)
 {
-	unsigned slots = clv_map_object_slots(map);
-	map->object = clv_alloc(slots * sizeof(*map->object), CLV_CACHE_LINE, -1);
+	size_t bytes = map->slots * sizeof(*map->object);
+	map->object = clv_alloc(bytes, CLV_CACHE_LINE, -1);
 	if (!map->object)
 		return clv_error(error, -ENOMEM, "map: out of memory");
-	clv_name(map->object, slots * sizeof(*map->object), 0, "map's objects", -1, NULL);
-	return clv_map_create_objects(map, map->scheme->starts_whole ? 1 : slots, error);
+	clv_name(map->object, bytes, 0, "map's objects", -1, NULL);
+	return clv_map_create_objects(map, map->scheme->starts_whole ? 1 : map->slots, error);
 }
 
 int cleave_open(struct cleave_map **map, struct cleave_env *env, const char *design,
@@ -91,6 +91,7 @@ int cleave_open(struct cleave_map **map, struct cleave_env *env, const char *des
 	}
 	made->subsets = made->partition.subsets +
 			(made->scheme->starts_whole && made->partition.subsets > 1);
+	made->slots = made->structure->kind == CLEAVE_SEQUENTIAL ? made->subsets : 1;
 	code = create_first_objects(made, error);
 	if (code)
 		goto free_objects;

@@ -107,22 +107,6 @@ static unsigned keeps(const struct cleave_map *map)
 
 /* ---- opening and closing ---- */
 
-/* Returns: false for what is no number of `least` to `most`. */
-static bool parse(const char *text, unsigned least, unsigned most, unsigned *value)
-{
-	unsigned number = 0;
-
-	for (const char *at = text; *at; at++) {
-		if (*at < '0' || *at > '9')
-			return false;
-		number = number * 10 + (unsigned)(*at - '0');
-		if (number > most)
-			return false;
-	}
-	*value = number;
-	return number >= least;
-}
-
 static int init(struct cleave_map *map, const struct clv_lock_args *args,
 		struct cleave_error *error)
 {
@@ -130,9 +114,9 @@ static int init(struct cleave_map *map, const struct clv_lock_args *args,
 	const struct clv_lock_args none = { 0 };
 	unsigned window = WINDOW, fraction = FRACTION, share = SHARE;
 
-	if (args->count > 3 || (args->count > 0 && !parse(args->arg[0], 2, 65536, &window)) ||
-	    (args->count > 1 && !parse(args->arg[1], 0, 65536, &fraction)) ||
-	    (args->count > 2 && !parse(args->arg[2], 0, 100, &share)))
+	if (args->count > 3 || !clv_scheme_number(args, 0, 2, 65536, &window) ||
+	    !clv_scheme_number(args, 1, 0, 65536, &fraction) ||
+	    !clv_scheme_number(args, 2, 0, 100, &share))
 		return clv_error(error, -EINVAL,
 				 "scheme promote: promote.WINDOW.FRACTION.SHARE: 2 to 65536 commits, "
 				 "0 to 65536, 0 to 100 %%; not '%s'",
@@ -396,23 +380,23 @@ static inline bool commit_split(struct cleave_map *map, struct cleave_thread *th
 
 /* `beyond`: it touches other subsets than 0. Returns: false, with nothing done, if it is split. */
 static inline bool commit_whole(struct cleave_map *map, struct cleave_thread *thread,
-				struct cleave_batch *batch, bool beyond, bool look)
+				struct cleave_batch *batch, bool beyond, bool look,
+				struct clv_hold *hold)
 {
 	struct promote_state *state = state_of(map);
-	struct clv_hold hold;
 	bool failed = false;
 
 	if (__builtin_expect(look, 0)) {
 		failed = clv_map_acquire(&state->whole, 0, CLEAVE_EXCLUSIVE, CLEAVE_TRY, thread,
-					 &hold);
+					 hold);
 		if (failed) {
 			/* Relaxed: one walk more or less. */
 			bool walks = __atomic_load_n(&state->walks, __ATOMIC_RELAXED);
-			clv_map_acquire_exclusive(&state->whole, 0, thread, &hold);
+			clv_map_acquire_exclusive(&state->whole, 0, thread, hold);
 			failed = !walks;
 		}
 	} else {
-		clv_map_acquire_exclusive(&state->whole, 0, thread, &hold);
+		clv_map_acquire_exclusive(&state->whole, 0, thread, hold);
 	}
 	enum mode mode = mode_of(state);
 	bool mine = mode != SPLIT || !beyond;
@@ -424,32 +408,48 @@ static inline bool commit_whole(struct cleave_map *map, struct cleave_thread *th
 		if (__builtin_expect(mode != WHOLE, 0) && mode_of(state) == READY)
 			split_locked(map, thread);
 	}
-	clv_map_release_exclusive(&state->whole, 0, &hold);
+	clv_map_release_exclusive(&state->whole, 0, hold);
 	return mine;
 }
 
-static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+static inline __attribute__((always_inline)) void
+commit_in(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch,
+	  const uint32_t *subset, unsigned count, struct clv_hold *hold)
 {
 	const struct promote_state *state = state_of(map);
-	uint32_t subset[CLEAVE_BATCH_MAX];
-	struct clv_hold on_stack[CLV_HOLDS_ON_STACK];
-	struct clv_hold_set *set = batch->priv[1];
-	struct clv_hold *hold = set ? set->hold : on_stack;
-	bool look = in_turn(state, thread), done;
-	unsigned count = 1;
+	bool look = in_turn(state, thread), beyond = subset[count - 1], done;
 
-	subset[0] = batch->ops[0].entry->subset;
-	if (batch->count > 1)
-		count = clv_subsets_of(batch, subset);
-	bool beyond = subset[count - 1];
 	do {
 		if (beyond && mode_of(state) == SPLIT)
 			done = commit_split(map, thread, batch, subset, count, hold);
 		else
-			done = commit_whole(map, thread, batch, beyond, look);
+			done = commit_whole(map, thread, batch, beyond, look, hold);
 	} while (!done);
 	if (__builtin_expect(look, 0) && mode_of(state) == SPLIT)
 		look_if_quiet(map, thread, true);
+}
+
+static __attribute__((noinline)) void commit_several(struct cleave_map *map,
+						     struct cleave_thread *thread,
+						     struct cleave_batch *batch)
+{
+	uint32_t subset[CLEAVE_BATCH_MAX];
+	struct clv_hold on_stack[CLV_HOLDS_ON_STACK];
+	struct clv_hold_set *set = batch->priv[1];
+	unsigned count = clv_subsets_of(batch, subset);
+
+	commit_in(map, thread, batch, subset, count, set ? set->hold : on_stack);
+}
+
+static void commit(struct cleave_map *map, struct cleave_thread *thread, struct cleave_batch *batch)
+{
+	uint32_t subset = batch->ops[0].entry->subset;
+	struct clv_hold hold;
+
+	if (batch->count == 1)
+		commit_in(map, thread, batch, &subset, 1, &hold);
+	else
+		commit_several(map, thread, batch);
 }
 
 /* ---- walks and holds ---- */

@@ -47,6 +47,23 @@ int clv_scheme_add(const struct clv_scheme *scheme)
 	return 0;
 }
 
+bool clv_scheme_number(const struct clv_lock_args *args, unsigned i, unsigned least, unsigned most,
+		       unsigned *value)
+{
+	unsigned number = 0;
+	if (i >= args->count)
+		return true;
+	for (const char *at = args->arg[i]; *at; at++) {
+		if (*at < '0' || *at > '9')
+			return false;
+		number = number * 10 + (unsigned)(*at - '0');
+		if (number > most)
+			return false;
+	}
+	*value = number;
+	return number >= least;
+}
+
 int clv_scheme_init_state(struct cleave_map *map, size_t size_bytes,
 			  const struct clv_lock_args *args, unsigned locks,
 			  struct cleave_error *error)

@@ -76,6 +76,10 @@ const struct clv_scheme *clv_scheme_at(unsigned i);
 const struct clv_scheme *clv_scheme_find(const char *name, size_t length);
 int clv_scheme_add(const struct clv_scheme *scheme); /* tests; -EEXIST, -ENOSPC */
 
+/* The i-th argument, if there is one. Returns: false if it is no number of `least` to `most`. */
+bool clv_scheme_number(const struct clv_lock_args *args, unsigned i, unsigned least, unsigned most,
+		       unsigned *value);
+
 /*
  * For schemes whose state begins with a struct clv_map_lock of the design's first lock: allocate
  * it and make the locks; refuse arguments. Returns: 0; -EINVAL, -ENOMEM, with nothing left behind.

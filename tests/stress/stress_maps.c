@@ -106,7 +106,10 @@ static void run_locked(const char *design, void *arg)
 		run_design(design, arg);
 }
 
-/* Every structure under every scheme by the default lock; one of them under every lock; the named. */
+/*
+ * Every structure under every scheme by the default lock, and under one that changes all the time; one of
+ * them under every lock; the named.
+ */
 static void run_all(struct stress *stress)
 {
 	static const char *const partitions[] = { "", "@cpu4", "@hash4" };
@@ -122,6 +125,8 @@ static void run_all(struct stress *stress)
 				run_design(design, stress);
 			}
 		}
+		snprintf(design, sizeof(design), "%s@cpu4/promote.2.0.0", structure->name);
+		run_design(design, stress);
 	}
 	designs_locked(run_locked, stress);
 	designs_named(run_design, stress);
