@@ -157,7 +157,7 @@ CLEAVE_API size_t cleave_entry_align(const struct cleave_map *map);
 /* The largest `last` that the map's entries can carry. */
 CLEAVE_API uint64_t cleave_last_max(const struct cleave_map *map);
 
-/* An entry's subset is below it. A design that changes (cleave_phases) does not use all at all times. */
+/* An entry's subset is below it. A design that changes (cleave_phases) does not always use all. */
 CLEAVE_API unsigned cleave_subsets(const struct cleave_map *map);
 
 /*
@@ -370,15 +370,15 @@ struct cleave_phase {
 	uint64_t at_ns;		/* of the clock that cleave reads: monotonic */
 	const char *name;	/* "whole", "split": which began then, or went on */
 	const char *reason;	/* one constant sentence */
-	uint64_t asked, failed; /* in the window that decided: commits looked at, and tries that failed */
+	uint64_t asked, failed; /* in the window that decided: looked at, and tries that failed */
 	double per_s;		/* commits a second in that window */
 	uint32_t cpu;		/* the system's number */
 	uint32_t subsets;	/* that new intervals go to from then on */
 };
 
 /*
- * The last changes, oldest first, at most `most`, and of those that the map remembers; the first of all
- * is that it was opened. Returns: how many there were in all; 0: the design does not change.
+ * The last changes, oldest first, at most `most`, and of those that the map remembers; the first of
+ * all is that it was opened. Returns: how many there were in all; 0: the design does not change.
  * `phases` may be NULL if `most` is 0. Threads: any.
  */
 CLEAVE_API unsigned cleave_phases(const struct cleave_map *map, struct cleave_phase *phases,

@@ -12,43 +12,45 @@
  *
  *     WHOLE -> WANTED -> MAKING -> READY -> SPLIT -> WHOLE, the second time WHOLE -> READY -> SPLIT
  *
- * All but SPLIT are "whole". No entry ever moves to another subset (C7), and none has to leave before
- * the map can fall back. What changes is which lock guards objects 1..N, by one store under lock 0,
- * exclusive. To SPLIT, that is all: lock 0 has guarded them, and the commit that has it gives them away.
- * Back, who has it then takes each of the others once, and lets go: whoever got one before it may have
- * seen SPLIT, and has left; whoever gets it afterwards sees that it is whole. Until then lock 0, which is
- * to guard them, is held.
+ * All but SPLIT are "whole". No entry ever moves to another subset (C7), and none has to leave
+ * before the map can fall back. What changes is which lock guards objects 1..N, by one store under
+ * lock 0, exclusive. To SPLIT, that is all: lock 0 has guarded them, and the commit that has it
+ * gives them away. Back, who has it then takes each of the others once, and lets go: whoever got
+ * one before it may have seen SPLIT, and has left; whoever gets it afterwards sees that it is
+ * whole. Until then lock 0, which is to guard them, is held.
  *
- * So who holds lock 0 knows that the mode stays either SPLIT or not; and who holds lock k > 0 and has
- * seen SPLIT under it has object k until he lets go. A commit chooses its locks by what the mode seems to
- * be, looks again under them, and if they do not guard what it touches, lets go and begins anew; lock 0
- * always guards subset 0. A batch that was prepared to go into subset k > 0 goes there in whatever mode
- * it is committed. Walks and holds take lock 0, and look: if it is whole, that is all; else they take
- * the others too, ascending. A walk lets each go once its subset is walked: as all were held at one
- * moment, it sees what was there then. Keeps all guarantees that the structure keeps.
+ * So who holds lock 0 knows that the mode stays either SPLIT or not; and who holds lock k > 0 and
+ * has seen SPLIT under it has object k until he lets go. A commit chooses its locks by what the
+ * mode seems to be, looks again under them, and if they do not guard what it touches, lets go and
+ * begins anew; lock 0 always guards subset 0. A batch that was prepared to go into subset k > 0
+ * goes there in whatever mode it is committed. Walks and holds take lock 0, and look: if it is
+ * whole, that is all; else they take the others too, ascending. A walk lets each go once its subset
+ * is walked: as all were held at one moment, it sees what was there then. Keeps all guarantees that
+ * the structure keeps.
  *
- * When, by promote.256.8.25, the default: one in 9 of a thread's commits is looked at, the others pay
- * for counting down. While whole it tries lock 0 first, and 32 such are a window; if 25 % of the tries
- * failed, beside which no walk or hold was inside or waiting (against these splitting does not help),
- * it is time to split. While split, one in 32 of them counts, on a line of the map's, and if 8 of these
- * take as long as at 1/8 of the rate at which it split, twice running, it is time to fall back. Walks
- * and holds look at the clock too, in case no commit comes. It does not swing, since splitting raises
- * the rate. Of one subset there is nothing to split. promote.2.0.0 changes all the time, for tests.
+ * When, by promote.256.8.25, the default: one in 9 of a thread's commits is looked at, the others
+ * pay for counting down. While whole it tries lock 0 first, and 32 such are a window; if 25 % of
+ * the tries failed, beside which no walk or hold was inside or waiting (against these splitting
+ * does not help), it is time to split. While split, one in 32 of them counts, on a line of the
+ * map's, and if 8 of these take as long as at 1/8 of the rate at which it split, twice running, it
+ * is time to fall back. Walks and holds look at the clock too, in case no commit comes. It does not
+ * swing, since splitting raises the rate. Of one subset there is nothing to split. promote.2.0.0
+ * changes all the time, for tests.
  *
- * Memory: objects and locks 1..N come from the prepare of the first thread that sees WANTED, on their
- * subsets' nodes, under no lock. If there is none, it stays whole, says so, and tries again after
- * another such window. They stay until the map is closed, since cleave_empty reads objects without a
- * lock. Until then a map takes a pointer a subset and some lines more than under scheme `one`.
- * Structures of one object for all subsets are made with N + 1 of these at once.
+ * Memory: objects and locks 1..N come from the prepare of the first thread that sees WANTED, on
+ * their subsets' nodes, under no lock. If there is none, it stays whole, says so, and tries again
+ * after another such window. They stay until the map is closed, since cleave_empty reads objects
+ * without a lock. Until then a map takes a pointer a subset and some lines more than under scheme
+ * `one`. Structures of one object for all subsets are made with N + 1 of these at once.
  *
- * Cost: whole, a commit takes one lock; walks and holds count themselves in and out, on a line of their
- * own. Split, a commit of one op takes one lock, and reads the mode twice, which nobody writes. Who
- * falls back takes N + 1. Whole anew, a walk looks at N more objects, empty or not.
+ * Cost: whole, a commit takes one lock; walks and holds count themselves in and out, on a line of
+ * their own. Split, a commit of one op takes one lock, and reads the mode twice, which nobody
+ * writes. Who falls back takes N + 1. Whole anew, a walk looks at N more objects, empty or not.
  *
  * Fairness, preference, and how waiters wait: the lock's, which must have a try.
  * Deadlock: locks ascending, also by who falls back, which tries lock 0.
- * Source: cleave. Changing the protocol while it runs: reactive locks (Lim and Agarwal, ASPLOS 1994),
- * which leave one of two locks invalid; here both are valid, and differ in what they guard.
+ * Source: cleave. Changing the protocol while it runs: reactive locks (Lim and Agarwal, ASPLOS
+ * 1994), which leave one of two locks invalid; here both are valid, and differ in what they guard.
  */
 #include <errno.h>
 #include <string.h>
@@ -157,7 +159,8 @@ static size_t memory(const struct cleave_map *map)
 	size_t bytes = sizeof(*state) + clv_map_lock_memory(&state->whole) +
 		       clv_phase_log_bytes(&state->log);
 
-	return bytes + (state->parts ? sizeof(struct parts) + clv_map_lock_memory(&state->parts->lock) : 0);
+	return state->parts ? bytes + sizeof(struct parts) + clv_map_lock_memory(&state->parts->lock) :
+			      bytes;
 }
 
 /* ---- what changed ---- */
@@ -170,7 +173,7 @@ static unsigned stands_for(const struct promote_state *state)
 
 /*
  * pre: nobody else can: lock 0 is held exclusive, or the mode is MAKING, of which one thread is the
- * maker and in which nobody at lock 0 changes anything. `commits`: what one that was asked stands for.
+ * maker and in which nobody at lock 0 changes anything. `commits`: what one that was asked is for.
  */
 static void record(struct promote_state *state, const struct cleave_thread *thread,
 		   const char *name, const char *reason, const struct clv_seen *why,
@@ -470,8 +473,8 @@ static void release_at(const struct promote_state *state, unsigned subset,
 }
 
 /*
- * The whole map, by lock 0 in holds[0], and if it is split, by the others. Returns: 0, -EBUSY, -ENOTSUP;
- * -EAGAIN: it is split, and there is room for one. Nothing is held then.
+ * The whole map, by lock 0 in holds[0], and if it is split, by the others. Returns: 0, -EBUSY,
+ * -ENOTSUP; -EAGAIN: it is split, and there is room for one. Nothing is held then.
  */
 static int acquire_all(const struct cleave_map *map, struct cleave_thread *thread,
 		       enum cleave_hold_mode mode, unsigned flags, struct clv_hold *holds,

@@ -107,8 +107,8 @@ static void run_locked(const char *design, void *arg)
 }
 
 /*
- * Every structure under every scheme by the default lock, and under one that changes all the time; one of
- * them under every lock; the named.
+ * Every structure under every scheme by the default lock, and under one that changes all the time;
+ * one of them under every lock; the named.
  */
 static void run_all(struct stress *stress)
 {
