@@ -30,7 +30,6 @@ enum {
 	FIND_WITHIN = 50000, /* schedules */
 	INTACT = 200,	     /* of each scenario */
 	INTACT_LONG = 10000,
-	THREADS_FEW = 2,
 	THREADS = 3,
 	THREADS_BY_NODE = 6, /* two of some nodes, whose CPUs are four */
 	THREADS_IN_GROUPS = 6, /* some in a group, some who wait for it, and one that walks */
@@ -41,9 +40,6 @@ static unsigned threads_for(const struct bug *bug)
 {
 	static const char *const by_node[] = { "cna", "combine", "rwsem_numa" };
 
-	/* A reader that only comes by wakes a writer whom another one forgot. */
-	if (!strcmp(bug->name, "who_leaves_looks_first"))
-		return THREADS_FEW;
 	for (unsigned i = 0; bug->original && i < sizeof(by_node) / sizeof(by_node[0]); i++) {
 		if (!strcmp(bug->original, by_node[i]))
 			return THREADS_BY_NODE;
