@@ -113,8 +113,12 @@ static void print_change(FILE *out, const struct clv_settings *settings,
 		change->subsets == 1 ? "" : "s", change->reason);
 	if (change->asked) {
 		clv_format_rate(rate, sizeof(rate), &per_s);
-		fprintf(out, " (%llu of %llu tries failed, %s commits/s)",
-			(unsigned long long)change->failed, (unsigned long long)change->asked, rate);
+		if (change->failed)
+			fprintf(out, " (%llu of %llu tries failed, %s commits/s)",
+				(unsigned long long)change->failed,
+				(unsigned long long)change->asked, rate);
+		else
+			fprintf(out, " (%s commits/s)", rate);
 	}
 	fputc('\n', out);
 }

@@ -15,27 +15,30 @@
  * All but SPLIT are "whole". No entry ever moves to another subset (C7), and none has to leave
  * before the map can fall back. What changes is which lock guards objects 1..N, by one store under
  * lock 0, exclusive. To SPLIT, that is all: lock 0 has guarded them, and the commit that has it
- * gives them away. Back, who has it then takes each of the others once, and lets go: whoever got
- * one before it may have seen SPLIT, and has left; whoever gets it afterwards sees that it is
- * whole. Until then lock 0, which is to guard them, is held.
+ * gives them away. Back, who has it then takes each of the others once: whoever got one before may
+ * have seen SPLIT, and has left; whoever gets it afterwards sees that it is whole. Until then lock
+ * 0, which is to guard them, is held.
  *
  * So who holds lock 0 knows that the mode stays either SPLIT or not; and who holds lock k > 0 and
  * has seen SPLIT under it has object k until he lets go. A commit chooses its locks by what the
  * mode seems to be, looks again under them, and if they do not guard what it touches, lets go and
  * begins anew; lock 0 always guards subset 0. A batch that was prepared to go into subset k > 0
- * goes there in whatever mode it is committed. Walks and holds take lock 0, and look: if it is
- * whole, that is all; else they take the others too, ascending. A walk lets each go once its subset
- * is walked: as all were held at one moment, it sees what was there then. Keeps all guarantees that
- * the structure keeps.
+ * goes there in whatever mode it is committed.
  *
- * When, by promote.256.8.25, the default: one in 9 of a thread's commits is looked at, the others
- * pay for counting down. While whole it tries lock 0 first, and 32 such are a window; if 25 % of
- * the tries failed, beside which no walk or hold was inside or waiting (against these splitting
- * does not help), it is time to split. While split, one in 32 of them counts, on a line of the
- * map's, and if 8 of these take as long as at 1/8 of the rate at which it split, twice running, it
- * is time to fall back. Walks and holds look at the clock too, in case no commit comes. It does not
- * swing, since splitting raises the rate. Of one subset there is nothing to split. promote.2.0.0
- * changes all the time, for tests.
+ * Walks take lock 0, shared, and look: if it is whole, that is all; else they take one more at a
+ * time, as under `span`: what spans subsets has lock 0 too, exclusive, so that no coverage is lost
+ * to a walk (C3), which keeps lock 0 until it is over. Holds take all, ascending. Keeps all
+ * guarantees that the structure keeps.
+ *
+ * When, by promote.256.32.25, the default: about one in 9 of a thread's commits is looked at, the
+ * others pay for counting down. While whole it tries lock 0 first, and 32 such are a window; if a
+ * quarter of the tries failed with no walk or hold about (against these splitting does not help),
+ * it is time to split. While split, one in 32 of them counts, on a line of the map's, and if
+ * commits come so slowly that their holds, one after the other, would fill 1/32 of the time, in two
+ * windows running, it is time to fall back. Walks and holds look at the clock too, in case no
+ * commit comes. Holds of one lock are longer, it cannot know by how much: if it splits again before
+ * 8 times as long as the quiet windows took, it asks for twice as many. Of one subset there is
+ * nothing to split. promote.2.0.0 always changes, for tests.
  *
  * Memory: objects and locks 1..N come from the prepare of the first thread that sees WANTED, on
  * their subsets' nodes, under no lock. If there is none, it stays whole, says so, and tries again
@@ -45,7 +48,8 @@
  *
  * Cost: whole, a commit takes one lock; walks and holds count themselves in and out, on a line of
  * their own. Split, a commit of one op takes one lock, and reads the mode twice, which nobody
- * writes. Who falls back takes N + 1. Whole anew, a walk looks at N more objects, empty or not.
+ * writes; one in subset 0, where none is new, waits for walks. Who falls back takes N + 1. Whole
+ * anew, a walk looks at N more objects, empty or not.
  *
  * Fairness, preference, and how waiters wait: the lock's, which must have a try.
  * Deadlock: locks ascending, also by who falls back, which tries lock 0.
@@ -61,14 +65,13 @@
 #include "subset_locks.h"
 #include "windows.h"
 
-enum { WINDOW = 256, FRACTION = 8, SHARE = 25, LOOKS_MOST = 32 };
+enum { WINDOW = 256, FRACTION = 32, SHARE = 25, LOOKS_MOST = 32 };
 
 enum mode { WHOLE, WANTED, MAKING, READY, SPLIT };
 
-/* What promotion pays for, beside the objects. */
 struct parts {
 	struct clv_map_lock lock; /* [k] is subset 1 + k's */
-	struct clv_quiet quiet;
+	struct clv_quiet quiet;	  /* begins and ends under lock 0 */
 };
 
 struct promote_state {
@@ -145,10 +148,9 @@ static void fini(struct cleave_map *map)
 {
 	struct promote_state *state = state_of(map);
 
-	if (state->parts) {
+	if (state->parts)
 		clv_map_lock_fini(&state->parts->lock);
-		clv_free(state->parts, sizeof(struct parts));
-	}
+	clv_free(state->parts, sizeof(struct parts));
 	clv_phase_log_fini(&state->log);
 	clv_scheme_fini_state(map, sizeof(*state));
 }
@@ -159,8 +161,9 @@ static size_t memory(const struct cleave_map *map)
 	size_t bytes = sizeof(*state) + clv_map_lock_memory(&state->whole) +
 		       clv_phase_log_bytes(&state->log);
 
-	return state->parts ? bytes + sizeof(struct parts) + clv_map_lock_memory(&state->parts->lock) :
-			      bytes;
+	if (state->parts)
+		bytes += sizeof(struct parts) + clv_map_lock_memory(&state->parts->lock);
+	return bytes;
 }
 
 /* ---- what changed ---- */
@@ -172,8 +175,8 @@ static unsigned stands_for(const struct promote_state *state)
 }
 
 /*
- * pre: nobody else can: lock 0 is held exclusive, or the mode is MAKING, of which one thread is the
- * maker and in which nobody at lock 0 changes anything. `commits`: what one that was asked is for.
+ * pre: lock 0 is held exclusive, or the mode is MAKING and the thread the maker: nobody at lock 0
+ * changes anything then. `commits`: what one that was asked is for.
  */
 static void record(struct promote_state *state, const struct cleave_thread *thread,
 		   const char *name, const char *reason, const struct clv_seen *why,
@@ -195,10 +198,9 @@ static void record(struct promote_state *state, const struct cleave_thread *thre
 static unsigned phases(const struct cleave_map *map, struct cleave_phase *phase, unsigned most)
 {
 	const struct promote_state *state = state_of(map);
-	const struct cleave_phase opened = { .at_ns = state->opened_ns,
-					     .name = "whole",
-					     .reason = "it was opened",
-					     .subsets = 1 };
+	const struct cleave_phase opened = {
+		.at_ns = state->opened_ns, .name = "whole", .reason = "it was opened", .subsets = 1
+	};
 	return clv_phase_log_read(&state->log, &opened, phase, most);
 }
 
@@ -227,7 +229,7 @@ static int make_parts(struct cleave_map *map, struct promote_state *state)
 	return code;
 }
 
-static __attribute__((cold, noinline)) void make(struct cleave_map *map,
+static __attribute__((noinline)) void make(struct cleave_map *map,
 						 const struct cleave_thread *thread)
 {
 	struct promote_state *state = state_of(map);
@@ -245,26 +247,27 @@ static __attribute__((cold, noinline)) void make(struct cleave_map *map,
 }
 
 /* pre: lock 0 is held exclusive, and READY; what the caller does under it is done. */
-static __attribute__((cold, noinline)) void split_locked(struct cleave_map *map,
+static __attribute__((noinline)) void split_locked(struct cleave_map *map,
 							 const struct cleave_thread *thread)
 {
 	struct promote_state *state = state_of(map);
-	double per_s = clv_seen_per_s(&state->decided) * state->period;
-	double limit_ns = 1e9 * CLV_QUIET_LOOKS * stands_for(state) * state->fraction / per_s;
+	const struct clv_seen *decided = &state->decided;
 
-	clv_quiet_begin(&state->parts->quiet, limit_ns < 1e18 ? (uint64_t)limit_ns : UINT64_MAX);
-	record(state, thread, "split", "too many commits found the lock taken by another",
-	       &state->decided, state->period, map->partition.subsets);
+	clv_quiet_begin(&state->parts->quiet,
+			(uint64_t)CLV_QUIET_LOOKS * stands_for(state) * state->fraction,
+			decided->held_ns / decided->asked);
+	record(state, thread, "split", "too many commits found the lock taken by another", decided,
+	       state->period, map->partition.subsets);
 	set_mode(state, SPLIT);
 }
 
-/* A commit that was looked at. pre: lock 0 is held exclusive, and it is not SPLIT. */
-static void look_locked(struct cleave_map *map, bool failed)
+/* A commit that was looked at. pre: lock 0 is held exclusive, since got_ns; it is not SPLIT. */
+static void look_locked(struct cleave_map *map, bool failed, uint64_t got_ns)
 {
 	struct promote_state *state = state_of(map);
 	struct clv_seen seen;
 
-	if (!clv_busy_look(&state->busy, failed, &seen) || mode_of(state) != WHOLE ||
+	if (!clv_busy_look(&state->busy, failed, got_ns, &seen) || mode_of(state) != WHOLE ||
 	    map->subsets == 1)
 		return;
 	state->decided = seen;
@@ -273,7 +276,7 @@ static void look_locked(struct cleave_map *map, bool failed)
 
 /* ---- and back ---- */
 
-static __attribute__((cold, noinline)) void fall_back(struct cleave_map *map,
+static __attribute__((noinline)) void fall_back(struct cleave_map *map,
 						      struct cleave_thread *thread)
 {
 	struct promote_state *state = state_of(map);
@@ -285,8 +288,8 @@ static __attribute__((cold, noinline)) void fall_back(struct cleave_map *map,
 		return;
 	if (mode_of(state) == SPLIT && clv_quiet_is(&parts->quiet)) {
 		const struct clv_seen seen = clv_quiet_seen(&parts->quiet);
-		record(state, thread, "whole", "commits were few beside those when it split", &seen,
-		       stands_for(state), 1);
+		record(state, thread, "whole", "commits were few for a lock", &seen, stands_for(state), 1);
+		clv_quiet_end(&parts->quiet);
 		state->busy.now = (struct clv_seen){ 0 };
 		set_mode(state, WHOLE);
 		for (unsigned k = 0; k < parts->lock.count; k++) {
@@ -300,14 +303,10 @@ static __attribute__((cold, noinline)) void fall_back(struct cleave_map *map,
 
 /* pre: SPLIT was seen; no lock of the map is held. */
 static __attribute__((noinline)) void look_if_quiet(struct cleave_map *map,
-						    struct cleave_thread *thread, bool commit)
+						    struct cleave_thread *thread, bool commit,
+						    uint64_t held_ns)
 {
-	struct promote_state *state = state_of(map);
-
-	/* Drawn, not counted down: what the thread does in other maps would bias that. */
-	if (commit && cleave_random(thread) % state->looks)
-		return;
-	if (clv_quiet_look(&state->parts->quiet, commit))
+	if (clv_quiet_look(&state_of(map)->parts->quiet, commit, held_ns))
 		fall_back(map, thread);
 }
 
@@ -328,10 +327,11 @@ static int prepare(struct cleave_map *map, struct cleave_thread *thread, struct 
 		else if (clv_op_has_source(op))
 			op->entry->subset = op->source->subset;
 	}
-	if (batch->count <= CLV_HOLDS_ON_STACK || map->subsets <= CLV_HOLDS_ON_STACK)
+	/* Those that it touches, and lock 0. */
+	unsigned most = batch->count < map->subsets ? batch->count + 1 : map->subsets;
+	if (most <= CLV_HOLDS_ON_STACK)
 		return 0;
-	batch->priv[1] = clv_map_take_holds(thread, batch->count < map->subsets ? batch->count :
-										   map->subsets);
+	batch->priv[1] = clv_map_take_holds(thread, most);
 	return batch->priv[1] ? 0 : -ENOMEM;
 }
 
@@ -360,24 +360,34 @@ static inline bool in_turn(const struct promote_state *state, struct cleave_thre
 		thread->unwatched--;
 		return false;
 	}
-	thread->unwatched = state->period - 1;
+	/* Drawn, so that threads which begin together are not looked at together. */
+	thread->unwatched = (unsigned)(cleave_random(thread) % (2 * state->period - 1));
 	return true;
 }
 
 /* pre: SPLIT was seen. Returns: false, with nothing done, if it is no more. */
 static inline bool commit_split(struct cleave_map *map, struct cleave_thread *thread,
 				struct cleave_batch *batch, const uint32_t *subset, unsigned count,
-				struct clv_hold *hold)
+				bool look, struct clv_hold *hold)
 {
 	const struct promote_state *state = state_of(map);
+	/* Drawn, not counted down: what the thread does in other maps would bias that. */
+	bool counts = __builtin_expect(look, 0) && !(cleave_random(thread) % state->looks);
+	uint64_t got_ns = 0, held_ns = 0;
 
 	for (unsigned i = 0; i < count; i++)
 		acquire(state, subset[i], thread, &hold[i]);
 	bool split = mode_of(state) == SPLIT;
+	if (__builtin_expect(counts, 0))
+		got_ns = clv_now_ns();
 	if (split)
 		clv_map_apply_locked(map, thread, batch);
+	if (__builtin_expect(counts, 0))
+		held_ns = clv_now_ns() - got_ns;
 	for (unsigned i = count; i-- > 0;)
 		release(state, subset[i], &hold[i]);
+	if (__builtin_expect(counts, 0) && split)
+		look_if_quiet(map, thread, true, held_ns);
 	return split;
 }
 
@@ -404,9 +414,10 @@ static inline bool commit_whole(struct cleave_map *map, struct cleave_thread *th
 	enum mode mode = mode_of(state);
 	bool mine = mode != SPLIT || !beyond;
 	if (mine) {
+		uint64_t got_ns = look ? clv_now_ns() : 0;
 		clv_map_apply_locked(map, thread, batch);
 		if (look && mode != SPLIT)
-			look_locked(map, failed);
+			look_locked(map, failed, got_ns);
 		/* The batch is done: from here on the subsets are their locks'. */
 		if (__builtin_expect(mode != WHOLE, 0) && mode_of(state) == READY)
 			split_locked(map, thread);
@@ -424,23 +435,26 @@ commit_in(struct cleave_map *map, struct cleave_thread *thread, struct cleave_ba
 
 	do {
 		if (beyond && mode_of(state) == SPLIT)
-			done = commit_split(map, thread, batch, subset, count, hold);
+			done = commit_split(map, thread, batch, subset, count, look, hold);
 		else
 			done = commit_whole(map, thread, batch, beyond, look, hold);
 	} while (!done);
-	if (__builtin_expect(look, 0) && mode_of(state) == SPLIT)
-		look_if_quiet(map, thread, true);
 }
 
 static __attribute__((noinline)) void commit_several(struct cleave_map *map,
 						     struct cleave_thread *thread,
 						     struct cleave_batch *batch)
 {
-	uint32_t subset[CLEAVE_BATCH_MAX];
+	uint32_t subset[CLEAVE_BATCH_MAX + 1];
 	struct clv_hold on_stack[CLV_HOLDS_ON_STACK];
 	struct clv_hold_set *set = batch->priv[1];
 	unsigned count = clv_subsets_of(batch, subset);
 
+	/* What spans subsets waits for walks: they have lock 0. */
+	if (count > 1 && subset[0]) {
+		memmove(subset + 1, subset, count++ * sizeof(*subset));
+		subset[0] = 0;
+	}
 	commit_in(map, thread, batch, subset, count, set ? set->hold : on_stack);
 }
 
@@ -463,56 +477,24 @@ static void count_walk(struct promote_state *state, int change)
 	__atomic_fetch_add(&state->walks, (uint32_t)change, __ATOMIC_RELAXED);
 }
 
-static void release_at(const struct promote_state *state, unsigned subset,
-		       enum cleave_hold_mode mode, struct clv_hold *hold)
+/* pre: lock 0 is held shared, and it is split: so it stays. */
+static int walk_parts(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
+		      uint64_t last, unsigned flags, cleave_visit_fn *visit, void *arg)
 {
-	if (subset)
-		clv_map_release(&state->parts->lock, subset - 1, mode, hold);
-	else
-		clv_map_release(&state->whole, 0, mode, hold);
-}
+	const struct clv_map_lock *lock = &state_of(map)->parts->lock;
+	unsigned i = clv_partition_subset(&map->partition, thread->cpu, NULL);
 
-/*
- * The whole map, by lock 0 in holds[0], and if it is split, by the others. Returns: 0, -EBUSY,
- * -ENOTSUP; -EAGAIN: it is split, and there is room for one. Nothing is held then.
- */
-static int acquire_all(const struct cleave_map *map, struct cleave_thread *thread,
-		       enum cleave_hold_mode mode, unsigned flags, struct clv_hold *holds,
-		       unsigned room)
-{
-	const struct promote_state *state = state_of(map);
-	int code = clv_map_acquire(&state->whole, 0, mode, flags, thread, &holds[0]);
-	unsigned held = 1;
-
-	if (code || mode_of(state) != SPLIT)
-		return code;
-	code = room == 1 ? -EAGAIN : 0;
-	while (!code && held < map->subsets) {
-		code = clv_map_acquire(&state->parts->lock, held - 1, mode, flags, thread,
-				       &holds[held]);
-		held += !code;
+	for (unsigned left = lock->count; left--; i = i + 1 < lock->count ? i + 1 : 0) {
+		struct clv_hold hold;
+		int code = clv_map_acquire(lock, i, CLEAVE_SHARED, flags, thread, &hold);
+		if (code)
+			return code;
+		code = clv_map_walk_locked(map, thread, 1 + i, start, last, visit, arg);
+		clv_map_release(lock, i, CLEAVE_SHARED, &hold);
+		if (code)
+			return code;
 	}
-	while (code && held-- > 0)
-		release_at(state, held, mode, &holds[held]);
-	return code;
-}
-
-/* pre: acquire_all, shared. Lets all go. */
-static int walk_held(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
-		     uint64_t last, cleave_visit_fn *visit, void *arg, struct clv_hold *holds)
-{
-	const struct promote_state *state = state_of(map);
-	bool split = mode_of(state) == SPLIT;
-	int code = clv_map_walk_locked(map, thread, split ? 0 : CLEAVE_ALL_SUBSETS, start, last,
-				       visit, arg);
-
-	release_at(state, 0, CLEAVE_SHARED, &holds[0]);
-	for (unsigned i = 1; split && i < map->subsets; i++) {
-		if (!code)
-			code = clv_map_walk_locked(map, thread, i, start, last, visit, arg);
-		release_at(state, i, CLEAVE_SHARED, &holds[i]);
-	}
-	return code;
+	return 0;
 }
 
 static int walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t start, uint64_t last,
@@ -521,29 +503,50 @@ static int walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t s
 	if (map->structure->flags & CLEAVE_WALKS_UNLOCKED)
 		return clv_map_walk_locked(map, thread, CLEAVE_ALL_SUBSETS, start, last, visit, arg);
 	struct promote_state *state = state_of(map);
-	struct clv_hold_set *set = NULL;
-	struct clv_hold alone;
-	int code;
+	bool split = false;
+	struct clv_hold hold;
 
 	count_walk(state, 1);
-	do {
-		if (!set && mode_of(state) == SPLIT) {
-			set = clv_map_take_holds(thread, map->subsets);
-			if (!set) {
-				count_walk(state, -1);
-				return -ENOMEM;
-			}
-		}
-		code = acquire_all(map, thread, CLEAVE_SHARED, flags, set ? set->hold : &alone,
-				   set ? map->subsets : 1);
-	} while (code == -EAGAIN);
-	if (!code)
-		code = walk_held(map, thread, start, last, visit, arg, set ? set->hold : &alone);
+	int code = clv_map_acquire(&state->whole, 0, CLEAVE_SHARED, flags, thread, &hold);
+	if (!code) {
+		split = mode_of(state) == SPLIT;
+		code = clv_map_walk_locked(map, thread, split ? 0 : CLEAVE_ALL_SUBSETS, start, last,
+					   visit, arg);
+		if (split && !code)
+			code = walk_parts(map, thread, start, last, flags, visit, arg);
+		clv_map_release(&state->whole, 0, CLEAVE_SHARED, &hold);
+	}
 	count_walk(state, -1);
-	if (set)
-		clv_map_give_holds(thread, set);
-	if (mode_of(state) == SPLIT)
-		look_if_quiet(map, thread, false);
+	if (split)
+		look_if_quiet(map, thread, false, 0);
+	return code;
+}
+
+static void release_first(const struct promote_state *state, enum cleave_hold_mode mode,
+			  struct clv_hold *holds, unsigned held)
+{
+	for (unsigned i = held; i-- > 1;)
+		clv_map_release(&state->parts->lock, i - 1, mode, &holds[i]);
+	clv_map_release(&state->whole, 0, mode, &holds[0]);
+}
+
+/* Lock 0 in holds[0]; if it is split, the others. Returns: 0; -EBUSY, -ENOTSUP, none held. */
+static int acquire_all(const struct cleave_map *map, struct cleave_thread *thread,
+		       enum cleave_hold_mode mode, unsigned flags, struct clv_hold *holds)
+{
+	const struct promote_state *state = state_of(map);
+	int code = clv_map_acquire(&state->whole, 0, mode, flags, thread, &holds[0]);
+	unsigned held = 1;
+
+	if (code || mode_of(state) != SPLIT)
+		return code;
+	while (!code && held < map->subsets) {
+		code = clv_map_acquire(&state->parts->lock, held - 1, mode, flags, thread,
+				       &holds[held]);
+		held += !code;
+	}
+	if (code)
+		release_first(state, mode, holds, held);
 	return code;
 }
 
@@ -556,9 +559,8 @@ static int hold_all(struct cleave_map *map, struct cleave_thread *thread,
 		    enum cleave_hold_mode mode, unsigned flags, struct clv_hold *holds)
 {
 	struct promote_state *state = state_of(map);
-
 	count_walk(state, 1);
-	int code = acquire_all(map, thread, mode, flags, holds, map->subsets);
+	int code = acquire_all(map, thread, mode, flags, holds);
 	if (code)
 		count_walk(state, -1);
 	return code;
@@ -570,12 +572,10 @@ static void release_all(struct cleave_map *map, struct cleave_thread *thread,
 	struct promote_state *state = state_of(map);
 	/* As it was when it was taken: lock 0 is held. */
 	bool split = mode_of(state) == SPLIT;
-
-	for (unsigned i = split ? map->subsets : 1; i-- > 0;)
-		release_at(state, i, mode, &holds[i]);
+	release_first(state, mode, holds, split ? map->subsets : 1);
 	count_walk(state, -1);
 	if (split)
-		look_if_quiet(map, thread, false);
+		look_if_quiet(map, thread, false, 0);
 }
 
 const struct clv_scheme clv_scheme_promote = {
