@@ -121,12 +121,18 @@ static inline void clv_quiet_close(struct clv_quiet *quiet, uint64_t began_ns, u
 	uint64_t counted = __atomic_exchange_n(&quiet->counted, 0, __ATOMIC_RELAXED);
 	uint64_t held_ns = __atomic_exchange_n(&quiet->held_ns, 0, __ATOMIC_RELAXED);
 	uint64_t windows = slow ? clv_relaxed(&quiet->windows) + 1 : 0;
+	uint64_t limit_ns = clv_relaxed(&quiet->limit_ns);
 
 	if (windows == 1)
 		__atomic_store_n(&quiet->since_ns, began_ns, __ATOMIC_RELAXED);
-	if (counted)
-		__atomic_store_n(&quiet->limit_ns, held_ns / counted * clv_relaxed(&quiet->scale),
-				 __ATOMIC_RELAXED);
+	if (counted) {
+		/* One commit says less about the next ones than all that a window takes. */
+		uint64_t weight = counted < CLV_QUIET_LOOKS ? counted : CLV_QUIET_LOOKS;
+		limit_ns = (limit_ns * (CLV_QUIET_LOOKS - weight) +
+			    held_ns / counted * clv_relaxed(&quiet->scale) * weight) /
+			   CLV_QUIET_LOOKS;
+		__atomic_store_n(&quiet->limit_ns, limit_ns, __ATOMIC_RELAXED);
+	}
 	__atomic_store_n(&quiet->last_ns, elapsed_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&quiet->last_counted, counted, __ATOMIC_RELAXED);
 	__atomic_store_n(&quiet->windows, windows, __ATOMIC_RELAXED);
