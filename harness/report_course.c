@@ -312,7 +312,10 @@ void clv_course_json(json_t *object, const struct clv_point *point)
 		set(object, "course", course_json(point));
 	if (!point->changes)
 		return;
+	const struct clv_schedule *schedule = point->settings->schedule;
 	set(object, "phases", changes_json(point));
+	set(object, "walk_map",
+	    json_string(map_name(point->settings, schedule ? schedule->main_file : 0)));
 	set(object, "phases_in_all", json_integer(point->changes_in_all));
 }
 

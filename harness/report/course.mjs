@@ -96,15 +96,8 @@ function aboveTheLeast(rows) {
 
 // ---- phases ----
 
-// Of the map that walks go to, or of whichever changed most.
-function mapOf(points) {
-	const changes = new Map();
-	for (const {phases} of points) {
-		for (const {map} of phases ?? [])
-			changes.set(map, (changes.get(map) ?? 0) + 1);
-	}
-	return [...changes].sort((a, b) => b[1] - a[1])[0]?.[0];
-}
+// Of the map that walks go to; of several, that of the first design that changes.
+const mapOf = (points) => points.find(({walk_map}) => walk_map)?.walk_map;
 
 // The first change in the window says what there was before it only by its name: a map begins whole.
 function phasesOf(point, map, window_ms) {

@@ -321,6 +321,7 @@ def made_up_course():
             "allocated_bytes": [1e6 + k * 1024] * 8}
     phases = [(-20, "split", 9), (-10, "whole", 1), (1100, "split", 49), (2600, "draining", 49),
               (3900, "whole", 1)]
+    results["results"][1]["walk_map"] = "libc.so.6"
     results["results"][1]["phases"] = [
         {"at_us": at, "map": "libc.so.6", "phase": phase, "subsets": subsets, "reason": "so"}
         for at, phase, subsets in phases] + [
