@@ -173,8 +173,7 @@ static inline void clv_map_release_exclusive(const struct clv_map_lock *lock, un
 }
 
 /*
- * Room for `count` holds at once, each with its thread set, from the thread's spare ones. NULL: out
- * of memory.
+ * Room for `count` holds at once, from the thread's spare ones. NULL: out of memory.
  */
 struct clv_hold_set *clv_map_take_holds(struct cleave_thread *thread, unsigned count);
 void clv_map_give_holds(struct cleave_thread *thread, struct clv_hold_set *set);

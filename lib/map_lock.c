@@ -134,7 +134,7 @@ void clv_map_release(const struct clv_map_lock *lock, unsigned i, enum cleave_ho
 		thread->times->hold_ns += clv_now_ns() - thread->timed_since_ns;
 }
 
-static struct clv_hold_set *take_hold_set(struct cleave_thread *thread, unsigned count)
+struct clv_hold_set *clv_map_take_holds(struct cleave_thread *thread, unsigned count)
 {
 	for (struct clv_hold_set **at = &thread->spare; *at; at = &(*at)->next) {
 		struct clv_hold_set *set = *at;
@@ -150,14 +150,6 @@ static struct clv_hold_set *take_hold_set(struct cleave_thread *thread, unsigned
 		set->capacity = count;
 		set->size_bytes = size_bytes;
 	}
-	return set;
-}
-
-struct clv_hold_set *clv_map_take_holds(struct cleave_thread *thread, unsigned count)
-{
-	struct clv_hold_set *set = take_hold_set(thread, count);
-	for (unsigned i = 0; set && i < count; i++)
-		set->hold[i].thread = thread;
 	return set;
 }
 

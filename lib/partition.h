@@ -74,4 +74,10 @@ static inline uint32_t clv_partition_subset(const struct clv_partition *partitio
 	return (uint32_t)(((mixed >> 32) * partition->subsets) >> 32);
 }
 
+/* Where a walk from this CPU may begin, so that not all begin at the same. */
+static inline uint32_t clv_partition_first(const struct clv_partition *partition, unsigned cpu)
+{
+	return partition->subset_of_cpu ? partition->subset_of_cpu[cpu] : cpu % partition->subsets;
+}
+
 #endif

@@ -191,7 +191,7 @@ static const struct cleave_field fields[] = {
 const struct clv_lock_type clv_lock_cna = {
 	.name = "cna",
 	.summary = "spinning, exclusive only; FIFO but that waiters of the holder's NUMA node come "
-		   "first, 256 times in a row at most",
+		   "first, 256 hand-overs in a row at most",
 	.source = "Dice and Kogan, EuroSys 2019",
 	.flags = CLV_LOCK_SPINS,
 	.size_bytes = sizeof(struct cna),

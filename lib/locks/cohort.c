@@ -264,7 +264,7 @@ static const struct cleave_field fields[] = {
 const struct clv_lock_type clv_lock_cohort = {
 	.name = "cohort",
 	.summary = "spinning, exclusive only; cohort.LOCK.DOMAIN: mcs or ticket for each l3, node or "
-		   "package under one over all; FIFO within, 64 in a row",
+		   "package under one over all; FIFO within, 64 hand-overs in a row",
 	.source = "Dice, Marathe and Shavit, PPoPP 2012",
 	.flags = CLV_LOCK_SPINS,
 	.size_bytes = sizeof(struct clv_cohort),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The queue of osq.h, over nodes of anybody: `ahead_runs` says of the node in front whether its
- * thread is known not to run. Invariants, for a node T in the queue:
+ * thread runs, as far as is known. Invariants, for a node T in the queue:
  *
  *  I1  P->next == T only if T is right behind P. It is NULL from T's exchange of the tail until T
  *      has linked itself, and while T or a node between them leaves.

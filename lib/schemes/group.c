@@ -32,9 +32,10 @@
  * without updaters; updaters exclude each other by subset, as under `each`.
  *
  * Fairness: nobody joins while a walk waits, so that a group opened beside one has one member; then
- * it is the map's lock's. Among updaters it is the gate's: unfair. Cost: two additions to one line
- * that the updaters of all subsets write, which is what limits it; group_stays has one a subset.
- * Memory: 5 lines, with the gate's, and the locks.
+ * it is the map's lock's; a try that fails is a walk for so long. Among updaters it is the gate's:
+ * unfair. Who acquired the map's lock may have left: an rwsem's spinners watch the wrong thread.
+ * Cost: two additions to one line that the updaters of all subsets write, which is what limits it;
+ * group_stays has one a subset. Memory: 5 lines, with the gate's, and the locks.
  *
  * Deadlock: subsets ascending, gate, map's lock. A member has all its locks, and waits for nobody;
  * who has the map's lock for a walk waits for neither gate nor subset. The second lock is held by

@@ -8,7 +8,8 @@
  *     lock        o          o     o     o       o      locks at the first promotion, not before
  *
  *     whole       o guards   all of them                new entries go to 0
- *     split       o          o     o     o       o      each guards its own; new ones go to 1 + s
+ *     split       o          o     o     o       o      each guards its own; new ones go to 1 + s,
+ *                                                     copies and children to their source's
  *
  *     WHOLE -> WANTED -> MAKING -> READY -> SPLIT -> WHOLE, the second time WHOLE -> READY -> SPLIT
  *
@@ -32,27 +33,27 @@
  *
  * When, by promote.256.32.25, the default: about one in 9 of a thread's commits is looked at, the
  * others pay for counting down. While whole it tries lock 0 first, and 32 such are a window; if a
- * quarter of the tries failed with no walk or hold about (against these splitting does not help),
- * it is time to split. While split, one in 32 of them counts, on a line of the map's, and if
- * commits come so slowly that their holds, one after the other, would fill 1/32 of the time, in two
- * windows running, it is time to fall back. Walks and holds look at the clock too, in case no
- * commit comes. Holds of one lock are longer, it cannot know by how much: if it splits again before
- * 8 times as long as the quiet windows took, it asks for twice as many. Of one subset there is
- * nothing to split. promote.2.0.0 always changes, for tests.
+ * quarter of the tries failed, it is time to split. (Also if walks were in the way: split, a commit
+ * waits for that part of a walk which is in its subset.) While split, one in 32 of them counts, on
+ * a line of the map's, and if commits come so slowly that their holds, one after the other, would
+ * fill 1/32 of the time, in two windows running, it is time to fall back. Walks that may wait look
+ * at the clock too, in case no commit comes. Holds of one lock are longer, it cannot know by how
+ * much: if it splits again before 8 times as long as the quiet windows took, it asks for twice as
+ * many. Of one subset there is nothing to split. promote.2.0.0 always changes, for tests.
  *
  * Memory: objects and locks 1..N come from the prepare of the first thread that sees WANTED, on
- * their subsets' nodes, under no lock. If there is none, it stays whole, says so, and tries again
- * after another such window. They stay until the map is closed, since cleave_empty reads objects
- * without a lock. Until then a map takes a pointer a subset and some lines more than under scheme
- * `one`. Structures of one object for all subsets are made with N + 1 of these at once.
+ * their subsets' nodes, under no lock. If there is none, it stays whole, says so once, and tries
+ * again after another such window. They stay until the map is closed, since cleave_empty reads
+ * objects without a lock. Until then a map takes a pointer a subset and some lines more than under
+ * scheme `one`. Structures of one object for all subsets are made with N + 1 of these at once.
  *
- * Cost: whole, a commit takes one lock; walks and holds count themselves in and out, on a line of
- * their own. Split, a commit of one op takes one lock, and reads the mode twice, which nobody
- * writes; one in subset 0, where none is new, waits for walks. Who falls back takes N + 1. Whole
- * anew, a walk looks at N more objects, empty or not.
+ * Cost: whole, a commit takes one lock, and in two of a window's looks reads the clock twice under
+ * it. Split, a commit of one op takes one lock, and reads the mode twice, which nobody writes; in
+ * subset 0, where copies and children of what was inserted while whole go too, it waits for walks.
+ * Who falls back takes N + 1. Whole anew, a walk looks at N more objects, empty or not.
  *
  * Fairness, preference, and how waiters wait: the lock's, which must have a try.
- * Deadlock: locks ascending, also by who falls back, which tries lock 0.
+ * Deadlock: locks ascending, also by who falls back, after a commit or a walk.
  * Source: cleave. Changing the protocol while it runs: reactive locks (Lim and Agarwal, ASPLOS
  * 1994), which leave one of two locks invalid; here both are valid, and differ in what they guard.
  */
@@ -81,11 +82,11 @@ struct promote_state {
 	unsigned period;     /* of a thread's commits, one in so many is looked at */
 	unsigned looks;	     /* these are a window while whole, and one of them counts while split */
 	struct parts *parts; /* until READY, the maker's */
+	uint32_t unmade;     /* how often there was no memory for them; the maker's */
 	uint64_t opened_ns;
 	_Alignas(CLV_CACHE_LINE) struct clv_busy busy; /* under lock 0 */
 	struct clv_seen decided;  /* the window that wanted a split; also the maker's, as the log */
 	struct clv_phase_log log;
-	_Alignas(CLV_CACHE_LINE) uint32_t walks; /* and holds: inside or waiting */
 };
 
 static struct promote_state *state_of(const struct cleave_map *map)
@@ -240,7 +241,7 @@ static __attribute__((noinline)) void make(struct cleave_map *map,
 					 __ATOMIC_RELAXED))
 		return;
 	bool made = !make_parts(map, state);
-	if (!made && state->log.at)
+	if (!made && state->log.at && !state->unmade++)
 		record(state, thread, "whole", "there is no memory for the subsets",
 		       &state->decided, state->period, 1);
 	set_mode(state, made ? READY : WHOLE);
@@ -255,7 +256,7 @@ static __attribute__((noinline)) void split_locked(struct cleave_map *map,
 
 	clv_quiet_begin(&state->parts->quiet,
 			(uint64_t)CLV_QUIET_LOOKS * stands_for(state) * state->fraction,
-			decided->held_ns / decided->asked);
+			decided->held_ns);
 	record(state, thread, "split", "too many commits found the lock taken by another", decided,
 	       state->period, map->partition.subsets);
 	set_mode(state, SPLIT);
@@ -277,16 +278,14 @@ static void look_locked(struct cleave_map *map, bool failed, uint64_t got_ns)
 /* ---- and back ---- */
 
 static __attribute__((noinline)) void fall_back(struct cleave_map *map,
-						      struct cleave_thread *thread)
+						struct cleave_thread *thread)
 {
 	struct promote_state *state = state_of(map);
 	struct parts *parts = state->parts;
 	struct clv_hold hold;
 
-	/* If somebody is there, it is not so quiet; the next who looks comes here too. */
-	if (clv_map_acquire(&state->whole, 0, CLEAVE_EXCLUSIVE, CLEAVE_TRY, thread, &hold))
-		return;
-	if (mode_of(state) == SPLIT && clv_quiet_is(&parts->quiet)) {
+	clv_map_acquire_exclusive(&state->whole, 0, thread, &hold);
+	if (mode_of(state) == SPLIT) {
 		const struct clv_seen seen = clv_quiet_seen(&parts->quiet);
 		record(state, thread, "whole", "commits were few for a lock", &seen, stands_for(state), 1);
 		clv_quiet_end(&parts->quiet);
@@ -301,7 +300,7 @@ static __attribute__((noinline)) void fall_back(struct cleave_map *map,
 	clv_map_release_exclusive(&state->whole, 0, &hold);
 }
 
-/* pre: SPLIT was seen; no lock of the map is held. */
+/* pre: SPLIT was seen; the thread holds no lock of the map, and may wait for them. */
 static __attribute__((noinline)) void look_if_quiet(struct cleave_map *map,
 						    struct cleave_thread *thread, bool commit,
 						    uint64_t held_ns)
@@ -397,24 +396,21 @@ static inline bool commit_whole(struct cleave_map *map, struct cleave_thread *th
 				struct clv_hold *hold)
 {
 	struct promote_state *state = state_of(map);
+	uint64_t got_ns = 0, held_ns = 0;
 	bool failed = false;
 
-	if (__builtin_expect(look, 0)) {
+	if (__builtin_expect(look, 0))
 		failed = clv_map_acquire(&state->whole, 0, CLEAVE_EXCLUSIVE, CLEAVE_TRY, thread,
 					 hold);
-		if (failed) {
-			/* Relaxed: one walk more or less. */
-			bool walks = __atomic_load_n(&state->walks, __ATOMIC_RELAXED);
-			clv_map_acquire_exclusive(&state->whole, 0, thread, hold);
-			failed = !walks;
-		}
-	} else {
+	if (!look || failed)
 		clv_map_acquire_exclusive(&state->whole, 0, thread, hold);
-	}
 	enum mode mode = mode_of(state);
 	bool mine = mode != SPLIT || !beyond;
+	/* In subset 0 of what is split it counts as those of the others do. */
+	bool counts = look && mine && mode == SPLIT && !(cleave_random(thread) % state->looks);
+	if (__builtin_expect(counts, 0) || (look && clv_busy_reads(&state->busy)))
+		got_ns = clv_now_ns();
 	if (mine) {
-		uint64_t got_ns = look ? clv_now_ns() : 0;
 		clv_map_apply_locked(map, thread, batch);
 		if (look && mode != SPLIT)
 			look_locked(map, failed, got_ns);
@@ -422,7 +418,11 @@ static inline bool commit_whole(struct cleave_map *map, struct cleave_thread *th
 		if (__builtin_expect(mode != WHOLE, 0) && mode_of(state) == READY)
 			split_locked(map, thread);
 	}
+	if (__builtin_expect(counts, 0))
+		held_ns = clv_now_ns() - got_ns;
 	clv_map_release_exclusive(&state->whole, 0, hold);
+	if (__builtin_expect(counts, 0))
+		look_if_quiet(map, thread, true, held_ns);
 	return mine;
 }
 
@@ -471,18 +471,12 @@ static void commit(struct cleave_map *map, struct cleave_thread *thread, struct 
 
 /* ---- walks and holds ---- */
 
-/* Relaxed: it orders nothing. */
-static void count_walk(struct promote_state *state, int change)
-{
-	__atomic_fetch_add(&state->walks, (uint32_t)change, __ATOMIC_RELAXED);
-}
-
 /* pre: lock 0 is held shared, and it is split: so it stays. */
 static int walk_parts(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
 		      uint64_t last, unsigned flags, cleave_visit_fn *visit, void *arg)
 {
 	const struct clv_map_lock *lock = &state_of(map)->parts->lock;
-	unsigned i = clv_partition_subset(&map->partition, thread->cpu, NULL);
+	unsigned i = clv_partition_first(&map->partition, thread->cpu);
 
 	for (unsigned left = lock->count; left--; i = i + 1 < lock->count ? i + 1 : 0) {
 		struct clv_hold hold;
@@ -506,7 +500,6 @@ static int walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t s
 	bool split = false;
 	struct clv_hold hold;
 
-	count_walk(state, 1);
 	int code = clv_map_acquire(&state->whole, 0, CLEAVE_SHARED, flags, thread, &hold);
 	if (!code) {
 		split = mode_of(state) == SPLIT;
@@ -516,8 +509,7 @@ static int walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t s
 			code = walk_parts(map, thread, start, last, flags, visit, arg);
 		clv_map_release(&state->whole, 0, CLEAVE_SHARED, &hold);
 	}
-	count_walk(state, -1);
-	if (split)
+	if (split && !(flags & CLEAVE_TRY))
 		look_if_quiet(map, thread, false, 0);
 	return code;
 }
@@ -558,24 +550,17 @@ static unsigned hold_count(const struct cleave_map *map)
 static int hold_all(struct cleave_map *map, struct cleave_thread *thread,
 		    enum cleave_hold_mode mode, unsigned flags, struct clv_hold *holds)
 {
-	struct promote_state *state = state_of(map);
-	count_walk(state, 1);
-	int code = acquire_all(map, thread, mode, flags, holds);
-	if (code)
-		count_walk(state, -1);
-	return code;
+	return acquire_all(map, thread, mode, flags, holds);
 }
 
 static void release_all(struct cleave_map *map, struct cleave_thread *thread,
 			enum cleave_hold_mode mode, struct clv_hold *holds)
 {
 	struct promote_state *state = state_of(map);
+
+	(void)thread;
 	/* As it was when it was taken: lock 0 is held. */
-	bool split = mode_of(state) == SPLIT;
-	release_first(state, mode, holds, split ? map->subsets : 1);
-	count_walk(state, -1);
-	if (split)
-		look_if_quiet(map, thread, false, 0);
+	release_first(state, mode, holds, mode_of(state) == SPLIT ? map->subsets : 1);
 }
 
 const struct clv_scheme clv_scheme_promote = {

@@ -7,15 +7,18 @@
  *     first      -                     exclusive  X               shared  s     as the hold
  *     subsets    . X . . .             . X . X .                  . . s . .     all of them
  *
- * Keeps all guarantees. Who goes from subset to subset and lets go of each can lose coverage (C3) in
- * one way only: a batch takes an interval out of a subset that the walk has yet to come to, and puts
- * what covers its pages into one that it has passed. Such a batch touches two subsets, so it waits
- * until no walk is under way, and walks wait for it. Whatever else happens in one subset happens
- * before or after the walk's visit there: a child is in its parent's subset (C1), a piece or moved
- * copy in its source's (C2), and an interval keeps its subset (C5, C7).
+ * Keeps all guarantees. Who goes from subset to subset and lets go of each can lose the coverage
+ * that one batch keeps (C3) in one way only: the batch takes an interval out of a subset that the
+ * walk has yet to come to, and puts what covers its pages into one that it has passed. Such a batch
+ * touches two subsets, so it waits until no walk is under way, and walks wait for it. Whatever else
+ * happens in one subset happens before or after the walk's visit there: a child is in its parent's
+ * subset (C1), a piece or moved copy in its source's (C2), and an interval keeps its subset (C5,
+ * C7).
  *
- * A walk is no snapshot of the map: of two batches, one after the other in two subsets, it can see the
- * second and not the first. The kernel's invariants ask for none; `each` gives one.
+ * A walk is no snapshot of the map: of two batches, one after the other in two subsets, it can see
+ * the second and not the first, and so miss a page that first one and then the other of two
+ * intervals covered. C1 to C8 ask for none: who maps a page anew does so under a lock of the page's,
+ * or after having looked at what the walk does (truncation: the file's size). `each` gives one.
  *
  * Cost: an update, one lock, as under `each`, and it waits for that part of a walk which is in its
  * own subset; a walk, one acquisition a subset and one of the first. It begins at the subset of its
@@ -100,7 +103,7 @@ static int walk_subsets(struct cleave_map *map, struct cleave_thread *thread, ui
 {
 	const struct clv_map_lock *lock = &state_of(map)->subset;
 	unsigned subsets = map->partition.subsets;
-	unsigned i = clv_partition_subset(&map->partition, thread->cpu, NULL);
+	unsigned i = clv_partition_first(&map->partition, thread->cpu);
 
 	for (unsigned left = subsets; left--; i = i + 1 < subsets ? i + 1 : 0) {
 		struct clv_hold hold;

@@ -28,7 +28,7 @@ enum {
 struct clv_seen {
 	uint64_t asked, failed;
 	uint64_t elapsed_ns;
-	uint64_t held_ns; /* by those that asked; of busy windows */
+	uint64_t held_ns; /* by one that asked; of busy windows */
 };
 
 static inline double clv_seen_per_s(const struct clv_seen *seen)
@@ -39,30 +39,40 @@ static inline double clv_seen_per_s(const struct clv_seen *seen)
 /* ---- busy: all of it under the lock ---- */
 
 struct clv_busy {
-	unsigned looks;	       /* 2 and up */
-	unsigned share;	       /* percent of the tries, from which on it is contended */
+	unsigned looks; /* 2 and up */
+	unsigned share; /* percent of the tries, from which on it is contended */
 	struct clv_seen now;
 	uint64_t began_ns;
 };
 
+/* Is the next look one that reads the clock? The first and last of a window are. */
+static inline bool clv_busy_reads(const struct clv_busy *busy)
+{
+	return !busy->now.asked || busy->now.asked == busy->looks - 1;
+}
+
 /*
- * One more that holds the lock, since got_ns. Returns: is a window over, and was it contended? Then
- * *seen says what it saw.
+ * One more that holds the lock, since got_ns if clv_busy_reads. Returns: is a window over, and was
+ * it contended? Then *seen says what it saw.
  */
 static inline bool clv_busy_look(struct clv_busy *busy, bool failed, uint64_t got_ns,
 				 struct clv_seen *seen)
 {
 	struct clv_seen *now = &busy->now;
-	uint64_t now_ns = clv_now_ns();
+	uint64_t now_ns = clv_busy_reads(busy) ? clv_now_ns() : 0;
 
-	if (!now->asked++)
+	if (!now->asked++) {
 		busy->began_ns = now_ns;
+		now->held_ns = now_ns - got_ns;
+	}
 	now->failed += failed;
-	now->held_ns += now_ns - got_ns;
 	if (now->asked < busy->looks)
 		return false;
 	/* What lies between the first and the last is one less. */
 	now->elapsed_ns = (now_ns - busy->began_ns) * now->asked / (now->asked - 1);
+	/* The shorter of two: it may have lost its CPU in one. */
+	if (now_ns - got_ns < now->held_ns)
+		now->held_ns = now_ns - got_ns;
 	*seen = *now;
 	*now = (struct clv_seen){ 0 };
 	return seen->failed * 100 >= seen->asked * busy->share;
@@ -70,13 +80,17 @@ static inline bool clv_busy_look(struct clv_busy *busy, bool failed, uint64_t go
 
 /* ---- quiet ---- */
 
-/* Relaxed throughout: whoever is late at one of these moves a window's end by a look. */
+/*
+ * Relaxed throughout: whoever is late at one of these moves a window's end by a look, or, if it has
+ * been ended and begun meanwhile, ends it once too often.
+ */
 struct clv_quiet {
 	uint64_t scale;	 /* to `scale` times a commit's hold a window may last, or it is quiet */
 	uint64_t needed; /* quiet windows, running */
 	_Alignas(CLV_CACHE_LINE) uint64_t began_ns; /* who moves it on closes the window */
 	uint64_t limit_ns;
-	uint64_t counted, held_ns;
+	uint64_t counted;
+	uint64_t held_ns;	    /* the least of those counted: some have lost their CPU meanwhile */
 	uint64_t windows;	    /* that were quiet, running */
 	uint64_t since_ns;	    /* when the first of them began */
 	uint64_t last_ns, last_counted; /* of the last that was */
@@ -105,13 +119,8 @@ static inline void clv_quiet_begin(struct clv_quiet *quiet, uint64_t scale, uint
 	__atomic_store_n(&quiet->limit_ns, held_ns * scale, __ATOMIC_RELAXED);
 	__atomic_store_n(&quiet->began_ns, clv_now_ns(), __ATOMIC_RELAXED);
 	__atomic_store_n(&quiet->counted, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&quiet->held_ns, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&quiet->held_ns, UINT64_MAX, __ATOMIC_RELAXED);
 	__atomic_store_n(&quiet->windows, 0, __ATOMIC_RELAXED);
-}
-
-static inline bool clv_quiet_is(const struct clv_quiet *quiet)
-{
-	return clv_relaxed(&quiet->windows) >= clv_relaxed(&quiet->needed);
 }
 
 /* The window that began then is over, and this thread has ended it. */
@@ -119,17 +128,20 @@ static inline void clv_quiet_close(struct clv_quiet *quiet, uint64_t began_ns, u
 				   bool slow)
 {
 	uint64_t counted = __atomic_exchange_n(&quiet->counted, 0, __ATOMIC_RELAXED);
-	uint64_t held_ns = __atomic_exchange_n(&quiet->held_ns, 0, __ATOMIC_RELAXED);
+	uint64_t held_ns = __atomic_exchange_n(&quiet->held_ns, UINT64_MAX, __ATOMIC_RELAXED);
 	uint64_t windows = slow ? clv_relaxed(&quiet->windows) + 1 : 0;
 	uint64_t limit_ns = clv_relaxed(&quiet->limit_ns);
 
+	/* Who closed the one before has taken what seemed to fill this. */
+	if (!slow && counted < CLV_QUIET_LOOKS)
+		return;
 	if (windows == 1)
 		__atomic_store_n(&quiet->since_ns, began_ns, __ATOMIC_RELAXED);
-	if (counted) {
+	if (counted && held_ns != UINT64_MAX) {
 		/* One commit says less about the next ones than all that a window takes. */
 		uint64_t weight = counted < CLV_QUIET_LOOKS ? counted : CLV_QUIET_LOOKS;
 		limit_ns = (limit_ns * (CLV_QUIET_LOOKS - weight) +
-			    held_ns / counted * clv_relaxed(&quiet->scale) * weight) /
+			    held_ns * clv_relaxed(&quiet->scale) * weight) /
 			   CLV_QUIET_LOOKS;
 		__atomic_store_n(&quiet->limit_ns, limit_ns, __ATOMIC_RELAXED);
 	}
@@ -138,11 +150,15 @@ static inline void clv_quiet_close(struct clv_quiet *quiet, uint64_t began_ns, u
 	__atomic_store_n(&quiet->windows, windows, __ATOMIC_RELAXED);
 }
 
-/* A commit that held its locks so long, or nobody's look. Returns: as clv_quiet_is. */
+/*
+ * A commit that held its locks so long, or nobody's look. Returns: has it been quiet for long enough?
+ * One caller is told so, until it has been once more.
+ */
 static inline bool clv_quiet_look(struct clv_quiet *quiet, bool commit, uint64_t held_ns)
 {
 	if (commit) {
-		__atomic_add_fetch(&quiet->held_ns, held_ns, __ATOMIC_RELAXED);
+		if (held_ns < clv_relaxed(&quiet->held_ns))
+			__atomic_store_n(&quiet->held_ns, held_ns, __ATOMIC_RELAXED);
 		__atomic_add_fetch(&quiet->counted, 1, __ATOMIC_RELAXED);
 	}
 	uint64_t began_ns = clv_relaxed(&quiet->began_ns), now_ns = clv_now_ns();
@@ -154,7 +170,11 @@ static inline bool clv_quiet_look(struct clv_quiet *quiet, bool commit, uint64_t
 	    __atomic_compare_exchange_n(&quiet->began_ns, &began_ns, now_ns, false,
 					__ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		clv_quiet_close(quiet, began_ns, elapsed_ns, slow);
-	return clv_quiet_is(quiet);
+	uint64_t windows = clv_relaxed(&quiet->windows);
+
+	return windows >= clv_relaxed(&quiet->needed) &&
+	       __atomic_compare_exchange_n(&quiet->windows, &windows, 0, false, __ATOMIC_RELAXED,
+					   __ATOMIC_RELAXED);
 }
 
 /* It was quiet for long enough. pre: as clv_quiet_begin. */
