@@ -68,6 +68,15 @@ void clv_report_ratio(FILE *out, const struct clv_point *point, int decimals)
 		fprintf(out, " [%.*f, %.*f]", decimals, interval->low, decimals, interval->high);
 }
 
+void clv_report_jain(FILE *out, const struct clv_point *point)
+{
+	/* In a storm it would say who was allowed to run. */
+	if (clv_settings_storm(point->settings))
+		fprintf(out, " %5s", "-");
+	else
+		fprintf(out, " %5.3f", point->jain.interval.median);
+}
+
 static void print_point(FILE *out, const struct clv_point *point, int width)
 {
 	char ops[128], execs[128] = "-";
@@ -97,7 +106,7 @@ static void print_point(FILE *out, const struct clv_point *point, int width)
 			(unsigned long long)clv_histogram_quantile(point->latency, 0.99));
 	else
 		fprintf(out, " %7s %8s", "-", "-");
-	fprintf(out, " %5.3f", point->jain.interval.median);
+	clv_report_jain(out, point);
 	clv_report_ratio(out, point, 3);
 	fprintf(out, "%s\n", point->oversubscribed ? "  oversubscribed" : "");
 }
@@ -162,7 +171,7 @@ void clv_report_table(FILE *out, const struct clv_settings *settings,
 				fprintf(out, ", recorded think time");
 			if (settings->migrate > 0)
 				fprintf(out, ", migrate %g", settings->migrate);
-			if (settings->course && settings->course->storm.to_ns)
+			if (clv_settings_storm(settings))
 				fprintf(out, ", storm %g-%g ms, else %u",
 					(double)settings->course->storm.from_ns / 1e6,
 					(double)settings->course->storm.to_ns / 1e6,
@@ -182,6 +191,16 @@ static void print_counts(FILE *out, const struct clv_topology *topology)
 		plural(topology->packages), topology->nodes, plural(topology->nodes),
 		topology->l3s, plural(topology->l3s), topology->cores, plural(topology->cores),
 		topology->cpus, plural(topology->cpus));
+}
+
+static void print_storm(FILE *out, const struct clv_settings *settings)
+{
+	const struct clv_storm *storm = &settings->course->storm;
+	fprintf(out,
+		"storm     for %g of the window's %g ms: ops/s, x first and the shares of time are\n"
+		"          of all of it and of all threads, those that sleep among them, so they\n"
+		"          depend on its length; fairness is not told. By time: --every-us\n",
+		(double)(storm->to_ns - storm->from_ns) / 1e6, (double)settings->window_ns / 1e6);
 }
 
 void clv_report_machine(FILE *out, const struct clv_settings *settings)
@@ -211,6 +230,8 @@ void clv_report_machine(FILE *out, const struct clv_settings *settings)
 					 "1 in %u batches timed\n", settings->sample_every);
 	if (simulated)
 		clv_simulated_window(out, settings);
+	if (clv_settings_storm(settings))
+		print_storm(out, settings);
 	if (settings->schedule_name)
 		fprintf(out, "schedule  %s\n", settings->schedule_name);
 }

@@ -38,6 +38,8 @@ void clv_format_rate(char *out, size_t bytes, const struct clv_interval *interva
 const char *clv_point_title(const struct clv_point *point);
 /* "  1.234 [1.2, 1.3]" to the row before, or nothing. */
 void clv_report_ratio(FILE *out, const struct clv_point *point, int decimals);
+/* " 0.987", Jain's index; " -" where it would not be of fairness. */
+void clv_report_jain(FILE *out, const struct clv_point *point);
 
 /* report_simulated.c: which model; of the table, */
 void clv_simulated_identity(FILE *out, const struct clv_settings *settings);
@@ -46,7 +48,7 @@ void clv_simulated_heading(FILE *out, const struct clv_settings *settings, int w
 			   const char *confidence);
 void clv_simulated_row(FILE *out, const struct clv_point *point, int width);
 /* and of the JSON: fields of a result, of its provenance, and of the machine. */
-void clv_findings_json(json_t *object, const struct clv_findings *findings);
+void clv_findings_json(json_t *object, const struct clv_findings *findings, bool storm);
 void clv_findings_provenance(json_t *object, const struct clv_settings *settings,
 			     const struct clv_findings *findings);
 void clv_model_json(json_t *object, const struct clv_settings *settings);

@@ -321,7 +321,7 @@ void clv_course_json(json_t *object, const struct clv_point *point)
 
 void clv_storm_json(json_t *object, const struct clv_settings *settings)
 {
-	if (!settings->course || !settings->course->storm.to_ns)
+	if (!clv_settings_storm(settings))
 		return;
 	const struct clv_storm *storm = &settings->course->storm;
 	set(object, "storm",

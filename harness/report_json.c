@@ -70,13 +70,14 @@ static void add_numbers(json_t *object, const struct clv_point *point)
 {
 	struct clv_time_share share;
 	double ops = point->ops_per_s.interval.median;
+	bool storm = clv_settings_storm(point->settings);
 
 	set(object, "ops_per_s", samples_json(&point->ops_per_s, point->done));
 	if (point->has_execs)
 		set(object, "execs_per_s", samples_json(&point->execs_per_s, point->done));
 	if (point->has_walks)
 		set(object, "walks_per_s", samples_json(&point->walks_per_s, point->done));
-	if (ops > 0)
+	if (ops > 0 && !storm)
 		set(object, "ns_per_op", json_real(1e9 * point->threads / ops));
 	if (point->latency->count)
 		set(object, "latency_ns",
@@ -87,7 +88,7 @@ static void add_numbers(json_t *object, const struct clv_point *point)
 			      (json_int_t)point->latency->max, "sampled",
 			      (json_int_t)point->latency->count));
 	if (point->findings) {
-		clv_findings_json(object, point->findings);
+		clv_findings_json(object, point->findings, storm);
 	} else if (clv_point_time_share(point, &share)) {
 		set(object, "time_share",
 		    json_pack("{s:f, s:f, s:f}", "wait", share.wait, "inside", share.inside,
@@ -101,7 +102,8 @@ static void add_numbers(json_t *object, const struct clv_point *point)
 	}
 	if (point->settings->migrate > 0 && point->execs > 0)
 		set(object, "migrated", json_real(point->moves / point->execs));
-	set(object, "fairness_jain", json_real(point->jain.interval.median));
+	if (!storm)
+		set(object, "fairness_jain", json_real(point->jain.interval.median));
 	if (point->bytes_per_interval > 0)
 		set(object, "bytes_per_interval", json_real(point->bytes_per_interval));
 }

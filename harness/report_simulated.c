@@ -104,7 +104,7 @@ void clv_simulated_row(FILE *out, const struct clv_point *point, int width)
 		    clv_findings_transfers(findings, CLV_DIST_NODE, CLV_DIST_NODE));
 	print_short(out, account->acquisitions,
 		    clv_findings_transfers(findings, CLV_DIST_PACKAGE, CLV_DIST_REMOTE));
-	fprintf(out, " %5.3f", point->jain.interval.median);
+	clv_report_jain(out, point);
 	clv_report_ratio(out, point, 2);
 	fprintf(out, "%s\n", findings->shorts ? "  short" : "");
 }
@@ -242,7 +242,7 @@ static json_t *lines_json(const struct clv_findings *findings)
 	return array;
 }
 
-void clv_findings_json(json_t *object, const struct clv_findings *findings)
+void clv_findings_json(json_t *object, const struct clv_findings *findings, bool storm)
 {
 	const struct clv_account *account = &findings->account;
 	double slowest, fastest;
@@ -265,7 +265,7 @@ void clv_findings_json(json_t *object, const struct clv_findings *findings)
 		    json_real(per((double)findings->window_accesses, findings->window_ops)));
 	}
 	set(object, "contended_lines", lines_json(findings));
-	if (clv_findings_nodes(findings, &slowest, &fastest) && fastest > 0)
+	if (!storm && clv_findings_nodes(findings, &slowest, &fastest) && fastest > 0)
 		set(object, "fairness_by_node",
 		    json_pack("{s:f, s:f, s:f}", "slowest", slowest, "fastest", fastest, "ratio",
 			      slowest / fastest));

@@ -86,6 +86,11 @@ void clv_point_fini(struct clv_point *point)
 		free(samples_of(point, i)->value);
 }
 
+bool clv_settings_storm(const struct clv_settings *settings)
+{
+	return settings->course && settings->course->storm.to_ns;
+}
+
 bool clv_point_comparable(const struct clv_point *a, const struct clv_point *b)
 {
 	return a->threads == b->threads && a->think_given == b->think_given &&
@@ -354,7 +359,8 @@ static void conclude(struct clv_point *point, struct clv_gbench_state *state,
 		clv_gbench_counter(state, "ops_per_s", point->ops_per_s.value[i], 0);
 		if (point->has_execs)
 			clv_gbench_counter(state, "execs_per_s", point->execs_per_s.value[i], 0);
-		clv_gbench_counter(state, "fairness_jain", point->jain.value[i], 0);
+		if (!clv_settings_storm(point->settings))
+			clv_gbench_counter(state, "fairness_jain", point->jain.value[i], 0);
 		clv_gbench_label(state, point->design);
 	}
 }

@@ -42,6 +42,9 @@ struct clv_settings {
 	unsigned changes;
 };
 
+/* Is there a storm? Then most threads run in a part of the window alone. */
+bool clv_settings_storm(const struct clv_settings *settings);
+
 /* The samples of one measure, [repetitions done]. */
 struct clv_samples {
 	double *value;

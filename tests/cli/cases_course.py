@@ -71,6 +71,29 @@ def a_storm_over_time():
 
 
 @case_that_simulates
+def a_storm_says_nothing_of_fairness():
+    with_nodes = {"fairness_jain", "fairness_by_node", "ns_per_op"}
+    with Folder() as folder:
+        for name, storm in (("storm", ["--storm", "0.5-1:2"]), ("even", ["--every-us", 500])):
+            path = folder / f"{name}.json"
+            text = fine("run", *ON, "baseline", "--window-ms", 2, *storm, "--json", path)
+            one, = json.loads(path.read_text())["results"]
+            counters = (folder / f"{name}.gbench.json").read_text()
+            row = next(line for line in text.splitlines() if line.startswith("baseline "))
+            heading = next(line for line in text.splitlines() if line.startswith("design "))
+            jain = row[:heading.index("Jain") + 4].split()[-1]
+            if name == "storm":
+                assert not with_nodes & set(one), set(one)
+                assert "fairness" not in counters, counters
+                assert jain == "-", row
+                assert "\nstorm     for 0.5 of the window's 2 ms: ops/s, x first" in text, text
+            else:
+                assert with_nodes <= set(one) and "fairness_jain" in counters, (set(one), counters)
+                assert 0 < float(jain) <= 1, row
+                assert "storm" not in text, text
+
+
+@case_that_simulates
 def a_course_is_the_same_again():
     def one(*args):
         found = point("baseline", *STORM, *args)
