@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * cleave bench-locks: locks by themselves, alone, beside the best known form of each; and what empty maps
- * take under them.
+ * cleave bench-locks: locks by themselves, alone, beside others' of the same kind and the least
+ * that their kind does; and what empty maps take under them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +34,8 @@ struct bench {
 	struct clv_lock_row row[ROWS_MAX];
 	unsigned rows, budget_us;
 	bool memory;
+	/* An option that was given, and that is of the time of locks alone; or of --memory. */
+	const char *of_time, *of_memory;
 	const struct cleave_structure *structure;
 	struct clv_empty_maps empty;
 	uint64_t cpu;
@@ -217,10 +219,26 @@ static int open_many(struct bench *bench, struct cleave_error *error)
 	return code;
 }
 
+/* Returns: -1 to go on; else an exit status. */
+static int check_options(const struct bench *bench)
+{
+	if (bench->memory && bench->rows)
+		clv_cli_error("--memory is of all locks: not '%s'", bench->row[0].lock);
+	else if (bench->memory && bench->of_time)
+		clv_cli_error("--memory measures no time: not with %s", bench->of_time);
+	else if (!bench->memory && bench->of_memory)
+		clv_cli_error("only with --memory: %s", bench->of_memory);
+	else
+		return -1;
+	return CLV_EXIT_USAGE;
+}
+
 static int prepare(struct bench *bench)
 {
 	struct cleave_error error = { "" };
-	int status = bench->json ? clv_run_file_check("--json", bench->json, NULL) : -1;
+	int status = check_options(bench);
+	if (status < 0 && bench->json)
+		status = clv_run_file_check("--json", bench->json, NULL);
 	if (status >= 0)
 		return status;
 	int code = clv_machine_open(&bench->machine, "host", &error);
@@ -232,10 +250,6 @@ static int prepare(struct bench *bench)
 		bench->cpu = topology->cpu[topology->cpus - 1].os;
 	if (clv_topology_index(topology, (int)bench->cpu) < 0) {
 		clv_cli_error("no such CPU: --cpu %d", (int)bench->cpu);
-		return CLV_EXIT_USAGE;
-	}
-	if (bench->memory && bench->rows) {
-		clv_cli_error("--memory is of all locks: not '%s'", bench->row[0].lock);
 		return CLV_EXIT_USAGE;
 	}
 	if (!bench->memory && add_rest(bench))
@@ -260,7 +274,7 @@ static const struct argp_option option[] = {
 	{ "structure", KEY_STRUCTURE, "STRUCTURE", 0, "of --memory: what the maps are of (rb_vma)",
 	  0 },
 	{ "repetitions", KEY_REPETITIONS, "R", 0, "of each thing, interleaved (201)", 0 },
-	{ "budget-us", KEY_BUDGET, "T", 0, "of each thing in a repetition (50)", 0 },
+	{ "budget-us", KEY_BUDGET, "T", 0, "of each lock in a repetition, at least (50)", 0 },
 	{ "cpu", KEY_CPU, "N", 0, "where, by the system's number (the last)", 0 },
 	{ "seed", KEY_SEED, "S", 0, "of the order of what is measured (1)", 0 },
 	{ "json", KEY_JSON, "FILE", 0, "write the results; to /dev/stdout, in place of the tables",
@@ -277,19 +291,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		bench->memory = true;
 		return 0;
 	case KEY_STRUCTURE:
+		bench->of_memory = "--structure";
 		bench->structure = clv_structure_find(arg, strlen(arg));
 		if (bench->structure)
 			return 0;
 		clv_cli_error("unknown structure '%s': see cleave list structures", arg);
 		return CLV_CLI_REPORTED;
 	case KEY_REPETITIONS:
+		bench->of_time = "--repetitions";
 		return clv_cli_unsigned("--repetitions", arg, 1, REPETITIONS_MAX,
 					&bench->settings.repetitions);
 	case KEY_BUDGET:
+		bench->of_time = "--budget-us";
 		return clv_cli_unsigned("--budget-us", arg, 1, 1000000, &bench->budget_us);
 	case KEY_CPU:
+		bench->of_time = "--cpu";
 		return clv_cli_u64("--cpu", arg, 0, 1 << 20, &bench->cpu);
 	case KEY_SEED:
+		bench->of_time = "--seed";
 		return clv_cli_u64("--seed", arg, 0, INT64_MAX, &bench->settings.seed);
 	case KEY_JSON:
 		bench->json = arg;
@@ -309,8 +328,9 @@ int clv_cmd_bench_locks(int argc, char **argv)
 	static const struct argp argp = {
 		option, parse, "[LOCK...]",
 		"Measure what it costs one thread to take a lock that nobody else wants, and to "
-		"release it, beside the best known form of each lock: Concurrency Kit's, or the C "
-		"library's; all locks, unless some are named as in designs (cohort.ticket.l3).\v"
+		"release it, beside Concurrency Kit's form of each lock or glibc's, and beside the "
+		"least that a lock of its kind does; all locks, unless some are named as in "
+		"designs (cohort.ticket.l3).\v"
 		"Exit status: 0 all results are valid; 1 some are not; 2 wrong usage.",
 		NULL, NULL, NULL,
 	};

@@ -14,7 +14,7 @@ static const struct {
 	const char *summary;
 	int (*run)(int argc, char **argv);
 } command[] = {
-	{ "bench-locks", "what locks cost that nobody else wants, beside the best known forms",
+	{ "bench-locks", "what locks cost that nobody else wants, beside others' and the least",
 	  clv_cmd_bench_locks },
 	{ "bench-machine", "how fast this computer simulates another", clv_cmd_bench_machine },
 	{ "bench-structures", "what structures cost by themselves, beside those of others",

@@ -109,6 +109,10 @@ static bool is_same(const char *path, const char *other)
 int clv_run_file_check(const char *option, const char *path, const char *json)
 {
 	char beside[PATH_MAX];
+	if (!*path) {
+		clv_cli_error("no file name: %s", option);
+		return CLV_EXIT_USAGE;
+	}
 	bool same = json && is_same(path, json);
 	if (json && !same && !is_stream(json) && gbench_path(beside, sizeof(beside), json))
 		same = is_same(path, beside);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-/* Which reference is whose; the C library's locks, and the floor. */
+/* Which reference is whose; glibc's locks, and the floors. */
 #include "lock_reference.h"
 
 #include <pthread.h>
@@ -66,7 +66,7 @@ static void floor_try_inlined(void *lock, struct clv_hold *hold, unsigned times)
 const struct clv_lock_reference clv_reference_floor = {
 	.type = {
 		.name = "floor",
-		.summary = "one compare-and-swap and one store, unfair: no lock is below it",
+		.summary = "one compare-and-swap and one store, unfair",
 		.flags = CLV_LOCK_SPINS,
 		.size_bytes = sizeof(uint32_t),
 		.acquire = floor_acquire,
@@ -75,6 +75,100 @@ const struct clv_lock_reference clv_reference_floor = {
 	},
 	.inlined = { [CLV_LOCK_EXCLUSIVE] = floor_inlined, [CLV_LOCK_TRY] = floor_try_inlined },
 };
+
+/* ---- the floor of locks that sleep ---- */
+
+enum { WRITER = 1, WAITERS = 2, READER = 4 };
+
+/*
+ * Nobody comes here in what is measured: so it is told in the word that somebody waits, and waited
+ * without sleeping. Acquire: partners are the releases below.
+ */
+static __attribute__((noinline, cold)) void sleeper_wait(uint32_t *word, uint32_t wanted)
+{
+	uint32_t against = wanted == WRITER ? ~(uint32_t)WAITERS : WRITER;
+	for (;;) {
+		uint32_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
+		if (seen & against) {
+			__atomic_fetch_or(word, WAITERS, __ATOMIC_RELAXED);
+			clv_pause();
+		} else if (__atomic_compare_exchange_n(word, &seen, seen + wanted, false,
+						       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+			return;
+		}
+	}
+}
+
+static __attribute__((noinline, cold)) void sleeper_wake(uint32_t *word)
+{
+	__atomic_fetch_and(word, ~(uint32_t)WAITERS, __ATOMIC_RELAXED);
+}
+
+/* Acquire: partners are the releases below. */
+INLINED bool sleeper_try(void *lock, struct clv_hold *hold)
+{
+	uint32_t free = 0;
+	(void)hold;
+	return __atomic_compare_exchange_n((uint32_t *)lock, &free, WRITER, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+INLINED void sleeper_acquire(void *lock, struct clv_hold *hold)
+{
+	if (!sleeper_try(lock, hold))
+		sleeper_wait(lock, WRITER);
+}
+
+INLINED void sleeper_release(void *lock, struct clv_hold *hold)
+{
+	(void)hold;
+	if (__atomic_fetch_sub((uint32_t *)lock, WRITER, __ATOMIC_RELEASE) & WAITERS)
+		sleeper_wake(lock);
+}
+
+INLINED void sleeper_release_shared(void *lock, struct clv_hold *hold)
+{
+	(void)hold;
+	if (__atomic_fetch_sub((uint32_t *)lock, READER, __ATOMIC_RELEASE) & WAITERS)
+		sleeper_wake(lock);
+}
+
+/* Acquire: partner is the release in sleeper_release. */
+INLINED bool sleeper_try_shared(void *lock, struct clv_hold *hold)
+{
+	if (!(__atomic_fetch_add((uint32_t *)lock, READER, __ATOMIC_ACQUIRE) & WRITER))
+		return true;
+	sleeper_release_shared(lock, hold);
+	return false;
+}
+
+INLINED void sleeper_acquire_shared(void *lock, struct clv_hold *hold)
+{
+	if (!sleeper_try_shared(lock, hold))
+		sleeper_wait(lock, READER);
+}
+
+const struct clv_lock_reference clv_reference_sleeper = {
+	.type = {
+		.name = "floor of sleepers",
+		.summary = "one atomic each way, the second of which sees who sleeps; unfair",
+		.flags = CLV_LOCK_SLEEPS,
+		.size_bytes = sizeof(uint32_t),
+		.acquire = sleeper_acquire,
+		.release = sleeper_release,
+		.try_acquire = sleeper_try,
+		.acquire_shared = sleeper_acquire_shared,
+		.release_shared = sleeper_release_shared,
+		.try_acquire_shared = sleeper_try_shared,
+	},
+};
+
+const struct clv_lock_reference *clv_lock_floor_of(const struct clv_lock_type *type)
+{
+	if (type->flags & CLV_LOCK_ONE_THREAD)
+		return NULL;
+	return type->flags & CLV_LOCK_SLEEPS ? &clv_reference_sleeper : &clv_reference_floor;
+}
 
 /* ---- pthread_mutex ---- */
 

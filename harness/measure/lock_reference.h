@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What our locks are measured against: the best known form of each, as one would write it in a program
- * that has no choice of locks. Concurrency Kit's own functions, the C library's, and a floor of one
- * compare-and-swap and one store.
+ * What our locks are measured against. References: others' form of the same lock, as one would
+ * write it in a program that has no choice of locks: Concurrency Kit's own functions, or glibc's.
+ * Floors: the least that a lock of one word does, by whether its waiters sleep.
  *
- * Each can be had in two ways: behind the same table of functions as ours, so that a call is no
- * difference; and inlined into the loop that repeats it, as CK's own regressions have it.
+ * Each reference can be had in two ways: behind the same table of functions as ours, so that a call
+ * is no difference; and inlined into the loop that repeats it, as CK's own regressions have it.
  */
 #ifndef CLV_MEASURE_LOCK_REFERENCE_H
 #define CLV_MEASURE_LOCK_REFERENCE_H
@@ -45,8 +45,15 @@ extern const struct clv_lock_reference clv_reference_ticket, clv_reference_mcs, 
 extern const struct clv_lock_reference clv_reference_cohort_mcs, clv_reference_cohort_ticket,
 	clv_reference_rwcohort, clv_reference_rwcohort_neutral;
 
-/* What no lock can be below. */
-extern const struct clv_lock_reference clv_reference_floor;
+/*
+ * The floors, as one word. Of locks that spin: a compare-and-swap and a store; not shared. Of locks
+ * that sleep: a compare-and-swap (shared: an addition) and an atomic, by which who releases sees
+ * who sleeps. What has its readers write elsewhere, as BRAVO has, can be below that.
+ */
+extern const struct clv_lock_reference clv_reference_floor, clv_reference_sleeper;
+
+/* Of locks like `type`. NULL: of what is no lock. */
+const struct clv_lock_reference *clv_lock_floor_of(const struct clv_lock_type *type);
 
 /*
  * Of the lock that is written so, "cohort.ticket.l3": that of the longest beginning that is known; of

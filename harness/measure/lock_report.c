@@ -8,6 +8,8 @@
 /* Above it a lock is listed below the table. */
 #define WITHIN 1.10
 
+enum { RATIO = 18 }; /* "1.23 [1.22, 1.24]", and one more digit */
+
 static const char *const mode_name[CLV_LOCK_MODES] = { "exclusive", "try", "shared", "try_shared" };
 static const char *const mode_title[CLV_LOCK_MODES] = {
 	"exclusive", "exclusive, by a try", "shared", "shared, by a try",
@@ -52,7 +54,7 @@ static void print_number(FILE *out, int width, double value)
 	fprintf(out, " %*s", width, text);
 }
 
-static void print_ratio(FILE *out, const struct clv_interval *ratio)
+static void print_ratio(FILE *out, const struct clv_interval *ratio, int width)
 {
 	char text[64];
 	if (ratio->confidence > 0)
@@ -60,7 +62,7 @@ static void print_ratio(FILE *out, const struct clv_interval *ratio)
 			 ratio->high);
 	else
 		snprintf(text, sizeof(text), "%.2f", ratio->median);
-	fprintf(out, "  %-18s", text);
+	fprintf(out, "  %-*s", width, text);
 }
 
 static void print_row(FILE *out, const struct clv_lock_row *row, const struct clv_lock_cell *cell,
@@ -72,23 +74,30 @@ static void print_row(FILE *out, const struct clv_lock_row *row, const struct cl
 		return;
 	}
 	print_number(out, 8, cell->ns[CLV_LOCK_OURS].median);
+	if (cell->has_floor) {
+		print_number(out, 6, cell->ns[CLV_LOCK_FLOOR].median);
+		print_ratio(out, &cell->to[CLV_LOCK_FLOOR], RATIO);
+	} else if (row->reference) {
+		fprintf(out, " %6s  %-*s", "-", RATIO, "-");
+	}
 	if (!cell->has_reference) {
-		fprintf(out, "  %s\n", row->reference ? "the reference has none" : "");
+		fprintf(out, "%s\n", row->reference ? "  the reference has none" : "");
 		return;
 	}
 	fprintf(out, "  %-19s", row->reference->type.name);
 	print_number(out, 7, cell->ns[CLV_LOCK_CALLED].median);
 	print_number(out, 7, cell->ns[CLV_LOCK_INLINED].median);
-	print_ratio(out, &cell->to_called);
-	print_ratio(out, &cell->to_inlined);
+	print_ratio(out, &cell->to[CLV_LOCK_CALLED], RATIO);
+	print_ratio(out, &cell->to[CLV_LOCK_INLINED], 0);
 	fprintf(out, "\n");
 }
 
 static void print_mode(FILE *out, const struct clv_lock_row *row, unsigned rows,
 		       enum clv_lock_mode mode, int width)
 {
-	fprintf(out, "\n%s\n%-*s %8s  %-19s %7s %7s  %-18s  %s\n", mode_title[mode], width, "", "ns",
-		"reference", "called", "inlined", "ratio: called", "to inlined");
+	fprintf(out, "\n%s\n%-*s %8s %6s  %-*s  %-19s %7s %7s  %-*s  %s\n", mode_title[mode], width,
+		"", "ns", "floor", RATIO, "ratio: floor", "reference", "called", "inlined", RATIO,
+		"ratio: called", "to inlined");
 	for (unsigned i = 0; i < rows; i++) {
 		if (row[i].cell[mode].has)
 			print_row(out, &row[i], &row[i].cell[mode], width);
@@ -105,10 +114,10 @@ static void print_above(FILE *out, const struct clv_lock_row *row, unsigned rows
 			if (row[i].invalid || !cell->has_reference)
 				continue;
 			of++;
-			if (cell->to_called.median <= WITHIN)
+			if (cell->to[CLV_LOCK_CALLED].median <= WITHIN)
 				continue;
 			fprintf(out, "%s %s, %s, %.2f", above ? ";" : "", row[i].lock,
-				mode_title[k], cell->to_called.median);
+				mode_title[k], cell->to[CLV_LOCK_CALLED].median);
 			above++;
 		}
 	}
@@ -119,9 +128,12 @@ void clv_lock_table_print(FILE *out, const struct clv_lock_row *row, unsigned ro
 			  unsigned many_cpus)
 {
 	int width = width_of(row, rows);
-	fprintf(out, "ours: two indirect calls, through the lock's table of functions, as maps call it\n"
-		     "called: the reference in the same way, by the same loop; inlined: without calls\n"
-		     "floor: one compare-and-swap and one store, measured against itself\n");
+	fputs("ours: two indirect calls, through the lock's table of functions, as maps call it\n"
+	      "floor: the least that one word takes, called likewise: a compare-and-swap and a\n"
+	      "       store; if waiters sleep, an atomic each way, the second of which sees them.\n"
+	      "       The row of that name: the former against itself\n"
+	      "reference: Concurrency Kit's or glibc's; called likewise; inlined: without calls\n",
+	      out);
 	print_kinds(out, row, rows, many_cpus, width);
 	for (unsigned k = 0; k < CLV_LOCK_MODES; k++)
 		print_mode(out, row, rows, k, width);
@@ -133,6 +145,12 @@ void clv_lock_table_print(FILE *out, const struct clv_lock_row *row, unsigned ro
 static json_t *cell_json(const struct clv_lock_row *row, const struct clv_lock_cell *cell)
 {
 	json_t *object = clv_interval_json(&cell->ns[CLV_LOCK_OURS]);
+	if (cell->has_floor) {
+		json_object_set_new(object, "floor",
+				    clv_interval_json(&cell->ns[CLV_LOCK_FLOOR]));
+		json_object_set_new(object, "ratio_to_floor",
+				    clv_interval_json(&cell->to[CLV_LOCK_FLOOR]));
+	}
 	if (!cell->has_reference)
 		return object;
 	json_object_set_new(object, "reference", json_string(row->reference->type.name));
@@ -140,8 +158,10 @@ static json_t *cell_json(const struct clv_lock_row *row, const struct clv_lock_c
 			    clv_interval_json(&cell->ns[CLV_LOCK_CALLED]));
 	json_object_set_new(object, "reference_inlined",
 			    clv_interval_json(&cell->ns[CLV_LOCK_INLINED]));
-	json_object_set_new(object, "ratio_to_called", clv_interval_json(&cell->to_called));
-	json_object_set_new(object, "ratio_to_inlined", clv_interval_json(&cell->to_inlined));
+	json_object_set_new(object, "ratio_to_called",
+			    clv_interval_json(&cell->to[CLV_LOCK_CALLED]));
+	json_object_set_new(object, "ratio_to_inlined",
+			    clv_interval_json(&cell->to[CLV_LOCK_INLINED]));
 	return object;
 }
 

@@ -53,6 +53,7 @@ int clv_lock_row_init(struct clv_lock_row *row, const char *lock, struct cleave_
 		return clv_error(error, -EINVAL, "lock %s: it takes no argument, not '%s'",
 				 row->words, row->args.arg[0]);
 	row->reference = clv_lock_reference_of(lock, row->type);
+	row->floor = clv_lock_floor_of(row->type);
 	return 0;
 }
 
@@ -112,35 +113,46 @@ int clv_lock_bytes(const struct clv_lock_type *type, const struct clv_lock_args 
 }
 
 /* Each mode has locks of its own, so that no mode sees what another leaves behind. */
+enum { OURS, REFERENCE, FLOOR, LOCKS };
 struct place {
-	void *lock[2]; /* ours, the reference's */
-	struct clv_lock_calls calls[2];
-	struct clv_hold *hold[2];
+	void *lock[LOCKS]; /* NULL: there is none */
+	struct clv_lock_calls calls[LOCKS];
+	struct clv_hold *hold[LOCKS];
 };
 
 struct bench {
 	const struct clv_lock_settings *settings;
 	struct place (*place)[CLV_LOCK_MODES]; /* [rows] */
-	struct clv_hold *holds; /* [rows * CLV_LOCK_MODES * 2] */
+	struct clv_hold *holds; /* [rows * CLV_LOCK_MODES * LOCKS] */
 	unsigned *order;	/* [rows * CLV_LOCK_MODES] */
 	unsigned rows;
 };
+
+/* One beside ours. *has: it has that mode. */
+static int open_other(struct bench *bench, struct place *place, unsigned i, enum clv_lock_mode mode,
+		      const struct clv_lock_reference *other, bool *has, struct cleave_error *error)
+{
+	const struct clv_lock_args none = { 0 };
+	if (!other)
+		return 0;
+	place->calls[i] = clv_lock_calls_of(&other->type, mode);
+	*has = place->calls[i].release != NULL;
+	return *has ? make(&place->lock[i], &other->type, &none, bench->settings->env, error) : 0;
+}
 
 static int open_place(struct bench *bench, struct clv_lock_row *row, unsigned which,
 		      enum clv_lock_mode mode, struct cleave_error *error)
 {
 	struct place *place = &bench->place[which][mode];
 	struct clv_lock_cell *cell = &row->cell[mode];
-	const struct clv_lock_type *reference = row->reference ? &row->reference->type : NULL;
-	const struct clv_lock_args none = { 0 };
 	unsigned repetitions = bench->settings->repetitions;
 
-	place->calls[0] = clv_lock_calls_of(row->type, mode);
-	cell->has = place->calls[0].release != NULL;
+	place->calls[OURS] = clv_lock_calls_of(row->type, mode);
+	cell->has = place->calls[OURS].release != NULL;
 	if (!cell->has)
 		return 0;
-	for (unsigned i = 0; i < 2; i++) {
-		place->hold[i] = &bench->holds[(which * CLV_LOCK_MODES + mode) * 2 + i];
+	for (unsigned i = 0; i < LOCKS; i++) {
+		place->hold[i] = &bench->holds[(which * CLV_LOCK_MODES + mode) * LOCKS + i];
 		place->hold[i]->thread = bench->settings->thread;
 	}
 	for (unsigned f = 0; f < CLV_LOCK_FORMS; f++) {
@@ -148,21 +160,22 @@ static int open_place(struct bench *bench, struct clv_lock_row *row, unsigned wh
 		if (!cell->sample[f])
 			return clv_error(error, -ENOMEM, "out of memory");
 	}
-	int code = make(&place->lock[0], row->type, &row->args, bench->settings->env, error);
-	if (code || !reference)
-		return code;
-	place->calls[1] = clv_lock_calls_of(reference, mode);
-	cell->has_reference = place->calls[1].release != NULL;
-	return cell->has_reference ? make(&place->lock[1], reference, &none,
-					  bench->settings->env, error) : 0;
+	int code = make(&place->lock[OURS], row->type, &row->args, bench->settings->env, error);
+	if (!code)
+		code = open_other(bench, place, REFERENCE, mode, row->reference,
+				  &cell->has_reference, error);
+	return code ? code : open_other(bench, place, FLOOR, mode, row->floor, &cell->has_floor,
+					error);
 }
 
 static void close_place(const struct place *place, const struct clv_lock_row *row)
 {
-	if (place->lock[0])
-		destroy(place->lock[0], row->type);
-	if (place->lock[1])
-		destroy(place->lock[1], &row->reference->type);
+	if (place->lock[OURS])
+		destroy(place->lock[OURS], row->type);
+	if (place->lock[REFERENCE])
+		destroy(place->lock[REFERENCE], &row->reference->type);
+	if (place->lock[FLOOR])
+		destroy(place->lock[FLOOR], &row->floor->type);
 }
 
 /* ---- does it lock at all? ---- */
@@ -206,9 +219,11 @@ static void check_place(struct bench *bench, struct clv_lock_row *row, unsigned 
 	const struct place *place = &bench->place[which][mode];
 	struct cleave_thread *thread = bench->settings->thread;
 	const struct clv_lock_cell *cell = &row->cell[mode];
-	const char *wrong = cell->has ? check(row->type, place, 0, mode, thread) : NULL;
+	const char *wrong = cell->has ? check(row->type, place, OURS, mode, thread) : NULL;
 	if (!wrong && cell->has_reference)
-		wrong = check(&row->reference->type, place, 1, mode, thread);
+		wrong = check(&row->reference->type, place, REFERENCE, mode, thread);
+	if (!wrong && cell->has_floor)
+		wrong = check(&row->floor->type, place, FLOOR, mode, thread);
 	if (!wrong)
 		return;
 	row->invalid = true;
@@ -226,7 +241,7 @@ static __attribute__((noinline)) void call(struct clv_lock_calls calls, void *lo
 static void repeat(const struct place *place, const struct clv_lock_row *row,
 		   enum clv_lock_mode mode, enum clv_lock_form form, unsigned times)
 {
-	unsigned i = form != CLV_LOCK_OURS;
+	unsigned i = form == CLV_LOCK_OURS ? OURS : form == CLV_LOCK_FLOOR ? FLOOR : REFERENCE;
 	if (form == CLV_LOCK_INLINED)
 		row->reference->inlined[mode](place->lock[i], place->hold[i], times);
 	else
@@ -243,7 +258,7 @@ static double sample(const struct place *place, const struct clv_lock_row *row,
 	return (cpu_ns() - begin_ns) / times;
 }
 
-/* How many of ours take the budget. */
+/* How many of ours take the budget, or up to twice that. The other forms are given as many. */
 static unsigned find_times(const struct place *place, const struct clv_lock_row *row,
 			   enum clv_lock_mode mode, double budget_ns)
 {
@@ -265,6 +280,13 @@ static void shuffle(unsigned *order, unsigned count, uint64_t *random)
 	}
 }
 
+static bool has_form(const struct clv_lock_cell *cell, enum clv_lock_form form)
+{
+	return form == CLV_LOCK_OURS  ? cell->has :
+	       form == CLV_LOCK_FLOOR ? cell->has_floor :
+					cell->has_reference;
+}
+
 static void measure_round(struct bench *bench, struct clv_lock_row *row, unsigned repetition,
 			  uint64_t *random)
 {
@@ -278,7 +300,7 @@ static void measure_round(struct bench *bench, struct clv_lock_row *row, unsigne
 			continue;
 		shuffle(forms, CLV_LOCK_FORMS, random);
 		for (unsigned k = 0; k < CLV_LOCK_FORMS; k++) {
-			if (forms[k] != CLV_LOCK_OURS && !cell->has_reference)
+			if (!has_form(cell, forms[k]))
 				continue;
 			cell->sample[forms[k]][repetition] =
 				sample(&bench->place[at - row][mode], at, mode, forms[k],
@@ -299,17 +321,16 @@ static int divide(const double *over, const double *under, unsigned count, doubl
 
 static int compare(struct clv_lock_cell *cell, unsigned count, double *work)
 {
-	double *const *sample_of = cell->sample;
-	int code = clv_stats_median(sample_of[CLV_LOCK_OURS], count, &cell->ns[CLV_LOCK_OURS]);
-	if (code || !cell->has_reference)
-		return code;
-	for (unsigned f = CLV_LOCK_CALLED; !code && f < CLV_LOCK_FORMS; f++)
-		code = clv_stats_median(sample_of[f], count, &cell->ns[f]);
-	if (!code)
-		code = divide(sample_of[CLV_LOCK_OURS], sample_of[CLV_LOCK_CALLED], count, work,
-			      &cell->to_called);
-	return code ? code : divide(sample_of[CLV_LOCK_OURS], sample_of[CLV_LOCK_INLINED], count,
-				    work, &cell->to_inlined);
+	int code = 0;
+	for (unsigned f = CLV_LOCK_OURS; !code && f < CLV_LOCK_FORMS; f++) {
+		if (!has_form(cell, f))
+			continue;
+		code = clv_stats_median(cell->sample[f], count, &cell->ns[f]);
+		if (!code && f != CLV_LOCK_OURS)
+			code = divide(cell->sample[CLV_LOCK_OURS], cell->sample[f], count, work,
+				      &cell->to[f]);
+	}
+	return code;
 }
 
 /* ---- company ---- */
@@ -404,7 +425,7 @@ int clv_lock_table_make(struct clv_lock_row *row, unsigned rows,
 	int code = company_begin(&company, error);
 	if (code)
 		return code;
-	size_t holds_bytes = rows * CLV_LOCK_MODES * 2 * sizeof(struct clv_hold);
+	size_t holds_bytes = rows * CLV_LOCK_MODES * LOCKS * sizeof(struct clv_hold);
 	struct bench bench = {
 		.settings = settings,
 		.rows = rows,

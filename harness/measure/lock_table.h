@@ -3,10 +3,10 @@
  * Locks side by side, alone: what it costs one thread to take a lock that nobody else wants, and to
  * release it.
  *
- * Each lock, in each mode it has, is measured in three forms, every round, one right after the other and
- * in random order: ours, called through its table of functions, as maps call it; its reference, called in
- * the same way by the same loop; and the reference inlined into a loop of its own. A ratio is of what the
- * same round took.
+ * Each lock, in each mode it has, is measured in up to four forms, every round, one right after the
+ * other and in random order: ours, called through its table of functions, as maps call it; its
+ * reference, called in the same way by the same loop; the reference inlined into a loop of its own;
+ * and the floor of its kind, called like ours. A ratio is of what the same round took.
  */
 #ifndef CLV_MEASURE_LOCK_TABLE_H
 #define CLV_MEASURE_LOCK_TABLE_H
@@ -20,15 +20,22 @@
 #include "../stats.h"
 #include "lock_reference.h"
 
-enum clv_lock_form { CLV_LOCK_OURS, CLV_LOCK_CALLED, CLV_LOCK_INLINED, CLV_LOCK_FORMS };
+enum clv_lock_form {
+	CLV_LOCK_OURS,
+	CLV_LOCK_CALLED,
+	CLV_LOCK_INLINED,
+	CLV_LOCK_FLOOR,
+	CLV_LOCK_FORMS,
+};
 
 /* One lock in one mode. */
 struct clv_lock_cell {
-	bool has, has_reference; /* the mode, and the reference has it too */
+	bool has;		 /* it has the mode, */
+	bool has_reference, has_floor; /* and these have it too */
 	unsigned times;		 /* a sample is of so many */
 	double *sample[CLV_LOCK_FORMS]; /* [repetitions], ns */
 	struct clv_interval ns[CLV_LOCK_FORMS];
-	struct clv_interval to_called, to_inlined; /* ratios: ours over the reference's */
+	struct clv_interval to[CLV_LOCK_FORMS]; /* ratios: ours over the others */
 };
 
 struct clv_lock_row {
@@ -36,7 +43,7 @@ struct clv_lock_row {
 	char words[64]; /* the same, cut at the dots: what args point into */
 	const struct clv_lock_type *type;
 	struct clv_lock_args args;
-	const struct clv_lock_reference *reference; /* NULL: none */
+	const struct clv_lock_reference *reference, *floor; /* NULL: none */
 	struct clv_lock_cell cell[CLV_LOCK_MODES];
 	size_t bytes, bytes_many; /* of an instance: here, and on the machine with many CPUs */
 	bool invalid;

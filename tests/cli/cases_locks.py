@@ -27,6 +27,13 @@ def locks_beside_references():
             for key in ("reference_called", "reference_inlined", "ratio_to_called",
                         "ratio_to_inlined") if "reference" in cell else ():
                 assert 0 < cell[key]["low"] <= cell[key]["median"] <= cell[key]["high"], cell
+            # Of what sleeps in all modes, of what spins exclusive.
+            floor = name not in ("none", "floor") and (row["sleeps"] or "shared" not in mode)
+            assert ("floor" in cell) == ("ratio_to_floor" in cell) == floor, (name, mode, cell)
+            for key in ("floor", "ratio_to_floor") if floor else ():
+                assert 0 < cell[key]["low"] <= cell[key]["median"] <= cell[key]["high"], cell
+    assert list(rows)[-1] == "floor" and rows["floor"]["exclusive"]["reference"] == "floor", rows
+    assert set(found["machine"]) == {"processor", "cpus"}, found["machine"]
     assert "reference" not in rows["none"]["exclusive"], rows["none"]
     assert rows["mcs"]["exclusive"]["reference"] == "ck_spinlock_mcs", rows["mcs"]
     assert rows["mcs"]["fifo"] and rows["mcs"]["spins"] and not rows["mcs"]["sleeps"], rows["mcs"]
@@ -45,6 +52,24 @@ def locks_by_name():
     text = fine("bench-locks", "mcs", "--repetitions", 6, "--budget-us", 1, "--quiet")
     for word in ("exclusive, by a try", "ck_spinlock_mcs", "inlined", "floor", "FIFO"):
         assert word in text, text
+    assert "best" not in text, text
+
+
+@case
+def lock_tables_end_where_they_end():
+    for locks in ([], ["none"], ["clh", "ck_rwlock"]):
+        text = fine("bench-locks", *locks, "--repetitions", 6, "--budget-us", 1, "--quiet")
+        assert not [line for line in text.splitlines() if line != line.rstrip()], text
+    # A column stands where its heading does.
+    heading, *rows = text.split("\nexclusive\n")[1].split("\n\n")[0].splitlines()
+    assert [row.split()[0] for row in rows] == ["clh", "ck_rwlock", "floor"], rows
+    for row in rows:
+        for column in ("reference", "ratio: floor", "ratio: called", "to inlined"):
+            at = heading.index(column)
+            assert row[at - 1] == " " and row[at] != " ", (column, row)
+        for column in ("ns", " floor", "called", "inlined"):
+            after = heading.index(column) + len(column)
+            assert row[after - 1] != " " and row[after] == " ", (column, row)
 
 
 @case
@@ -84,3 +109,12 @@ def locks_refused():
     refused("bench-locks", "--budget-us", "x", words=["--budget-us"])
     refused("bench-locks", "--cpu", 1 << 20, words=["--cpu"])
     one_line(cleave("bench-locks", "--json", "/no/such/folder/x.json"), "/no/such/folder")
+    # At once: a second for each form of each lock, 201 times, would take hours.
+    for command in (["bench-locks", "--budget-us", 1000000], ["bench-locks", "--memory"],
+                    ["bench-structures", "--all"], ["validate"]):
+        refused(*command, "--json", "", words=["no file name", "--json"])
+    refused("bench-locks", "mcs", "--structure", "rb_vma",
+            words=["only with --memory", "--structure"])
+    for option in ("--cpu", "--repetitions", "--budget-us", "--seed"):
+        for args in ((option, 1, "--memory"), ("--memory", option, 1)):
+            refused("bench-locks", *args, words=["--memory measures no time", option])
