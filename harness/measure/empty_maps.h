@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What a map without intervals takes, cleave_memory of it, on a machine with many CPUs: under each scheme
- * with each lock, and with each pair of locks that a named design has; in one subset, one a NUMA node, one
- * an L3, one a CPU. A kernel has a map for every file.
+ * What a map without intervals takes, cleave_memory of it, on a machine with many CPUs: under each
+ * scheme with each lock, and with each pair of locks that a named design has; in one subset, one a
+ * NUMA node, one an L3, one a CPU. A kernel has a map for every file.
  */
 #ifndef CLV_MEASURE_EMPTY_MAPS_H
 #define CLV_MEASURE_EMPTY_MAPS_H

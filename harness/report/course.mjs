@@ -67,7 +67,8 @@ const PANELS = [
 	{name: "walk", title: "longest wait of a walk, us", height: 130, marks: ["dots"],
 		value: (x) => x === null ? null : Math.max(x / 1000, 0.1),
 		axis: (rows) => ({...logarithmic(rows), format: "~g"})},
-	{name: "memory", title: ["memory over", "the least, KiB"], height: 80, marks: ["line", "dots"], value: (x) => x / 1024,
+	{name: "memory", title: ["memory over", "the least, KiB"], height: 80,
+		marks: ["line", "dots"], value: (x) => x / 1024,
 		axis: (rows) => {
 			const most = Math.max(1, ...rows.map((row) => row.value));
 			return {scale: {domain: [0, most * 1.08]}, ticks: [0, Number(most.toPrecision(2))],
