@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""What ./compare makes of results: one file of several, and the answer in words."""
+"""What ./compare runs, and what it makes of results: one file of several, the answer in words."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
-from program import Folder, SOURCE, case, put
+from program import CLEAVE, Folder, SOURCE, case, put
 
 BASE = {"name": "baseline", "design": "rb_vma/one:rwsem", "structure": "rb_vma",
         "partition": "none", "scheme": "one", "lock": "rwsem", "machine": "made-up",
@@ -84,3 +85,55 @@ def merges():
         put(folder / "c.json", json.dumps(whole(model_digest="another")))
         done = script("merge.py", folder / "out.json", parts[0], folder / "c.json")
         assert done.returncode == 1 and "two models" in done.stderr, done
+
+
+# ---- how long ./compare takes, by what it asks for ----
+
+def asked_for(*args):
+    """Number of designs and options of each run of ./compare on two CPUs; nothing is run."""
+    with Folder() as folder:
+        shutil.copy(SOURCE / "compare", folder)
+        for name in ("build", "harness", "bin"):
+            (folder / name).mkdir()
+        put(folder / "build/build.ninja", "")
+        nothing = "#!/bin/sh\nexit 0\n"
+        for name, text in (("setup", nothing), ("bin/ninja", nothing),
+                           ("harness/merge.py", nothing), ("harness/answer.py", nothing),
+                           ("bin/nproc", "#!/bin/sh\necho 2\n"),
+                           ("build/cleave", "#!/bin/sh\n"
+                            f"[ $1 != list ] || exec '{CLEAVE}' \"$@\"\necho \"$@\" >>asked\n")):
+            put(folder / name, text)
+            (folder / name).chmod(0o755)
+        path = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+        done = subprocess.run([folder / "compare", *args], env=path, capture_output=True, text=True,
+                              timeout=60, check=False)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        lines = [line.split() for line in (folder / "asked").read_text().splitlines()]
+    for command, *words in lines:
+        if command == "run":
+            first = next(i for i, word in enumerate(words) if word.startswith("--"))
+            yield first, dict(zip(words[first::2], words[first + 1::2]))
+
+
+def seconds_of(*args):
+    """Of windows here, and of the million accesses that the simulated machine may use up."""
+    windows = accesses = 0
+    for designs, options in asked_for(*args):
+        points = designs * len(options["--threads"].split(",")) * int(options["--repetitions"])
+        points *= len(options["--think-ns"].split(","))
+        if "--machine" in options:
+            accesses += points * int(options["--budget"])
+        else:
+            windows += points * (int(options["--window-ms"]) + int(options["--warm-up-ms"]))
+    return windows / 1000, accesses
+
+
+@case
+def compare_is_as_quick_as_it_says():
+    windows, accesses = seconds_of("--quick")
+    assert windows > 0 and accesses > 0
+    # On two CPUs, 15 million accesses a second each; the rest of the minute is for the rest.
+    assert windows + accesses / 30 < 50, f"{windows:.0f} s, {accesses} million accesses"
+    # Without it no budget says how long: points of few threads do not use theirs up.
+    windows, accesses = seconds_of()
+    assert 0 < windows < 120 and accesses > 0, windows
