@@ -50,6 +50,8 @@ def why_not(kept):
     """Why there is no number; None: it was not run."""
     if not kept:
         return None
+    if "failed" in kept["sweep"]:
+        return "failed: " + kept["sweep"]["failed"]
     if "cannot" in kept["sweep"]:
         reason = re.sub(r"^design '[^']*': (character \d+: )?", "", kept["sweep"]["cannot"])
         return "cannot run: " + reason.split("; known:")[0]
@@ -66,12 +68,13 @@ def figure(value, digits=3):
         return "-"
     if value == 0:
         return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    rounded = abs(float("%.*e" % (digits - 1, value)))  # 0.9996 is one of 1.00
+    decimals = max(0, digits - 1 - math.floor(math.log10(rounded)))
     return "%.*f" % (min(decimals, 4), value)
 
 
 def mark(*results):
-    """'~': at least one stopped short of its window; '!': before the first walk."""
+    """'~': at least one is short (its accesses were used up); '!': before the first walk."""
     short = any(result.get("label") == "short" for result in results)
     walked = all(result.get("walks_per_s") or not result.get("walks") for result in results)
     return ("" if walked else "!") + ("~" if short else "")
@@ -100,8 +103,9 @@ def how(kept):
         return ()
     budgets = sorted({k["sweep"]["wanted"]["budget"] for k in kept})
     commits = sorted({k["results"][0].get("provenance", {}).get("commit", "unknown") for k in kept})
-    return ("Runs of at most %s million accesses, ~ where that was short of the window, ! of the "
-            "first walk; commit %s." % (" or ".join(map(str, budgets)), ", ".join(commits)),)
+    return ("Runs of at most %s million accesses, ~ where they were used up before the run was "
+            "good enough, ! before its first walk; commit %s." % (
+                " or ".join(map(str, budgets)), ", ".join(commits)),)
 
 
 class Reasons:
@@ -110,8 +114,8 @@ class Reasons:
     def __init__(self):
         self.of = {}
 
-    def cell(self, name, kept):
-        reason = why_not(kept)
+    def cell(self, name, kept, reason=None):
+        reason = reason or why_not(kept)
         if not reason:
             return "-"
         self.of.setdefault(reason, dict.fromkeys([name]))[name] = None
@@ -211,16 +215,18 @@ def detail_row(rows, design, result, best):
 
 
 def nearest(rows, best):
-    """In a line each, which row comes nearest to the bound: of the baseline's structure, of all."""
+    """In a line each, which row that keeps all comes nearest to the bound: of the baseline's
+    structure, of all."""
     found = {design: rows.result(design) for _, design in rows.names
-             if not design.startswith("null_sink") and rows.result(design)}
+             if not design.startswith("null_sink") and rows.result(design)
+             and not lacks(rows.result(design))}
     structure = re.split("[@/]", rows.names[0][1])[0]
     plain = {d: r for d, r in found.items() if re.split("[@/]", d)[0] == structure}
     notes = []
     for what, among in (("of " + structure, plain), ("of all", found)):
         if best and among:
             design = max(among, key=lambda d: rate(among[d]))
-            notes.append("nearest to the best bound, %s: %s, %s%s %%" % (
+            notes.append("nearest to the best bound, %s that keep C1-C8: %s, %s%s %%" % (
                 what, design, mark(among[design]), part(among[design], best)))
     return notes
 
@@ -332,34 +338,66 @@ def setting(point):
                            if point.workload == "exec" else "no gaps")
 
 
-class Gains:
-    """`kinds`: {word: (design, factor of the population)}, `points`: one for each setting."""
+COLUMN = {"whole": "whole", "hashed": "by hash", "split": "split", "small": "fewer",
+          "large": "more"}
 
-    def __init__(self, kept, kinds, points):
+
+class Gains:
+    """`kinds`: {word: (design, factor of the population)}, `points`: one for each setting. `least`,
+    by workload, and `most`: the populations that there can be, and that are run."""
+
+    def __init__(self, kept, kinds, points, least=None, most=math.inf):
         self.kept, self.kinds, self.points = kept, kinds, points
+        self.least, self.most = least or {}, most
+
+    def population(self, point, kind):
+        """That of the factor, or as near to it as can be."""
+        wanted = round(point.population * self.kinds[kind][1])
+        return max(wanted, min(point.population, self.least.get(point.workload, 0)))
+
+    def why_none(self, point, kind):
+        """Why it is not run at all; None: it is."""
+        population = self.population(point, kind)
+        if population > self.most:
+            return "not run: %s intervals are more than %s" % tuple(
+                "{:,}".format(n) for n in (population, self.most))
+        if self.kinds[kind][1] < 1 and population == point.population:
+            return "no fewer: {:,} are the fewest that {} can have at {:,} CPUs".format(
+                population, point.workload, point.threads)
+        return None
+
+    def point(self, point, kind):
+        """None: it is not run."""
+        return None if self.why_none(point, kind) else point._replace(
+            design=self.kinds[kind][0], population=self.population(point, kind))
 
     def at(self, point, kind):
-        design, factor = self.kinds[kind]
-        return self.kept.get(point._replace(
-            design=design, population=round(point.population * factor)).key())
+        found = self.point(point, kind)
+        return self.kept.get(found.key()) if found else None
 
     def result(self, point, kind):
         return result_of(self.at(point, kind))
+
+    def show(self, point, over, under, reasons):
+        """The gain of a kind over another, or in a word why there is none."""
+        of = {kind: self.result(point, kind) for kind in (over, under)}
+        if all(of.values()):
+            return show_gain(of[over], of[under])
+        cells = [reasons.cell("%s, %s" % (setting(point), COLUMN[kind]), self.at(point, kind),
+                              self.why_none(point, kind)) for kind in of if not of[kind]]
+        return next((cell for cell in cells if cell != "-"), "-")
 
     def factors(self):
         head = ["workload, intervals, think time", "split / whole", "= shorter trees", "x by node",
                 "= shorter holds", "x busy locks", "whole, fewer / whole", "split, more / whole"]
         body, reasons = [], Reasons()
         for point in self.points:
-            of = {kind: self.result(point, kind) for kind in self.kinds}
-            if not of["whole"]:
-                cell = reasons.cell(setting(point), self.at(point, "whole"))
-                body.append([setting(point), cell] + ["-"] * (len(head) - 2))
-                continue
-            cells = [show_gain(of[over], of[under]) for over, under in (
+            cells = [self.show(point, over, under, reasons) for over, under in (
                 ("split", "whole"), ("hashed", "whole"), ("split", "hashed"),
                 ("small", "whole"), ("large", "whole"))]
-            cells[3:3] = self.holds(of["whole"], of["split"])
+            cells[3:3] = self.holds(*(self.result(point, kind) for kind in ("whole", "split")))
+            if self.result(point, "small"):
+                cells[5] += self.other_share(point)
             body.append([setting(point)] + cells)
         parts = round(self.kinds["large"][1])
         return Table("gains", "%s, %d CPUs: what split trees under one lock give, and of what" % (
@@ -367,12 +405,20 @@ class Gains:
             "split: %s; whole: %s; shorter trees: %s over whole; by node: split over that." % (
                 self.kinds["split"][0], self.kinds["whole"][0], self.kinds["hashed"][0]),
             "shorter holds: time that a lock is held or handed over for an operation, whole over "
-            "split; busy locks: how many are so at once, split over whole.",
-            "fewer: the whole tree with 1/%d of the intervals; more: split trees with %d times as "
-            "many, each as large as the whole one." % (parts, parts),
+            "split; busy locks: how many are so at once, split over whole. Their product is the "
+            "quotient of the median rates; split / whole is the geometric mean of ratios.",
+            "fewer: the whole tree with 1/%d of the intervals, or as few as there can be, where "
+            "another number is in (); more: split trees with %d times as many, each as large as "
+            "the whole one." % (parts, parts),
             "Intervals: 95 %, paired by seed; = where that holds 1.",
             *how(self.at(p, kind) for p in self.points for kind in self.kinds),
             *reasons.notes()))
+
+    def other_share(self, point):
+        """How many fewer, where that is not as many as the factor says."""
+        population = self.population(point, "small")
+        wanted = round(point.population * self.kinds["small"][1])
+        return "" if population == wanted else " ({:,})".format(population)
 
     @staticmethod
     def holds(whole, split):

@@ -8,12 +8,13 @@ other-lock  every row with another global lock held 0, 200 and 1000 ns an exec
 
 Each point is a file under the folder, kept as long as the sources it depends on, the machine's
 model and what was asked for are the same: broken off at any time, the same command goes on. Tables
-go to standard output and, beside the points, to tables.txt, tables.md, lines-PART.txt (the costliest
-cache lines of each row) and results.json (all points)."""
+go to standard output and, beside the points, to tables.txt, tables.md, lines-PART.txt (the
+costliest cache lines of each row) and results.json (all points)."""
 import argparse
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -33,8 +34,9 @@ BOUNDS = {"null_sink/one:rwsem": "bound: no structure, one lock",
           "null_sink@cpu8/span:percpu+rwsem": "bound: no structure, and walks without a full stop",
           "null_sink@cpu1/span:percpu+rwsem": "the same with a lock for each CPU"}
 MORE = {"rb_vma@cpu8/each.handover:rwsem": "a walk takes one lock after the other"}
-EXEC_POPULATIONS, PAIRS_POPULATIONS = [600, 1920, 6000, 60000], [600, 6000, 60000]
+EXEC_POPULATIONS, PAIRS_POPULATIONS = [1920, 6000, 60000], [600, 6000, 60000]
 LARGEST_POPULATION = 100000
+SCHEDULE = sweep.SOURCE / "harness/workloads/data/execl-schedule.txt"
 BASELINE, SPLIT = "rb_vma/one:rwsem", "rb_vma@node/one:rwsem"
 
 
@@ -53,14 +55,18 @@ def seeds_of(text):
 
 
 def share(text):
-    if not re.fullmatch(r"0|1|0?\.[0-9]{1,9}", text):
-        raise argparse.ArgumentTypeError("not a share from 0 to 1: '%s'" % text)
+    if not re.fullmatch(r"0|0?\.[0-9]{1,6}", text):
+        raise argparse.ArgumentTypeError("not a share from 0 to 0.999999: '%s'" % text)
     return float(text)
 
 
 def list_of(one):
     def parse(text):
-        return [one(word) for word in text.split(",")]
+        found = [one(word) for word in text.split(",")]
+        for i, value in enumerate(found):
+            if value in found[:i]:
+                raise argparse.ArgumentTypeError("twice in the list: '%s'" % text.split(",")[i])
+        return found
     return parse
 
 
@@ -82,7 +88,7 @@ def parse(arguments):
     parser.add_argument("parts", nargs="*", metavar="PART",
                         help="rows, gains, other-lock, or all (rows)")
     parser.add_argument("--quick", action="store_true",
-                        help="hygon-12n384, 1 and 384 CPUs, walks 0 and 0.1 %%, budget 10, in a "
+                        help="hygon-12n384, one CPU and all, walks 0 and 0.1 %%, budget 10, in a "
                         "folder of its own")
     parser.add_argument("--budget", type=positive, metavar="N",
                         help="million accesses a run may take, else it is labelled short (30)")
@@ -105,6 +111,9 @@ def parse(arguments):
         if part not in PARTS + ["all"]:
             parser.error("unknown part '%s': known are %s, all" % (part, ", ".join(PARTS)))
     args.parts = PARTS if "all" in args.parts else args.parts or ["rows"]
+    if args.force and args.tables:
+        parser.error("--force --tables: the one runs everything, the other nothing")
+    args.cleave = shutil.which(args.cleave) or args.cleave
     quick = args.quick
     args.folder = args.folder or sweep.SOURCE / "results/latest" / (
         "arrangements-quick" if quick else "arrangements")
@@ -112,18 +121,40 @@ def parse(arguments):
     args.jobs = args.jobs or len(os.sched_getaffinity(0))
     args.machines = args.machines or list(THREADS)[:1 if quick else None]
     args.walks = args.walks or (WALKS[:2] if quick else WALKS)
-    if quick and not args.threads:
-        args.threads = [1, 384]
     return args
 
 
 class Experiment:
-    def __init__(self, args):
-        self.args = args
+    def __init__(self, args, typed):
+        self.args, self.typed = args, typed
         self.listed = sweep.ask(args.cleave, "list", "designs", "--json")
         self.more = {**MORE, **BOUNDS}
-        self.machine = {name: sweep.machine_of(args.cleave, name) for name in args.machines}
+        self.machine, self.word = {}, {}  # both by the machine's own name
+        for word in args.machines:
+            machine = sweep.machine_of(args.cleave, word)
+            if machine["name"] in self.machine:
+                raise ValueError("--machines: %s and %s are the same machine" % (
+                    self.word[machine["name"]], word))
+            self.machine[machine["name"]], self.word[machine["name"]] = machine, word
+        self.machines = list(self.machine)
+        self.check_threads()
         self.names = self.rows()
+
+    def check_threads(self):
+        """Each number that was asked for is to be of some machine, and each machine to have one."""
+        cpus = {name: machine["cpus"] for name, machine in self.machine.items()}
+        asked = self.args.threads or [1]
+        for name in cpus:
+            if min(asked) > cpus[name]:
+                raise ValueError("--threads: %s has %d CPUs" % (name, cpus[name]))
+        if max(asked) > max(cpus.values()):
+            raise ValueError("--threads: no machine here has %d CPUs: %s" % (max(asked), ", ".join(
+                "%s has %d" % of for of in cpus.items())))
+
+    def known(self):
+        """{machine: (what the program knows it by, its model's digest)}"""
+        return {name: (self.word[name], machine["model_digest"])
+                for name, machine in self.machine.items()}
 
     def rows(self):
         """[(name, string)], the baseline first. A name that stands for a row that is there already
@@ -145,15 +176,16 @@ class Experiment:
 
     def threads(self, machine):
         cpus = self.machine[machine]["cpus"]
-        asked = self.args.threads or THREADS.get(machine, [1, cpus])
-        return [n for n in asked if n <= cpus] or [cpus]
+        usual = sorted({1, cpus})
+        asked = self.args.threads or (usual if self.args.quick else THREADS.get(machine, usual))
+        return [n for n in asked if n <= cpus]
 
     # Of each part: the points, those that matter most first; and the tables.
 
     def row_groups(self):
         return [tables.Rows({}, self.names, self.point(machine, walks=float(walks)),
                             self.threads(machine))
-                for machine in self.args.machines for walks in self.args.walks]
+                for machine in self.machines for walks in self.args.walks]
 
     def row_points(self):
         groups = self.row_groups()
@@ -170,17 +202,17 @@ class Experiment:
         return made, "\n".join(text)
 
     def other_points(self):
-        return [self.point(self.args.machines[0], design=design, other_lock_ns=ns)
+        return [self.point(self.machines[0], design=design, other_lock_ns=ns)
                 for ns in OTHER_LOCK_NS for _, design in self.names]
 
     def other_tables(self, kept):
-        machine = self.args.machines[0]
+        machine = self.machines[0]
         groups = [tables.Rows(kept, self.names, self.point(machine, other_lock_ns=ns),
                               self.threads(machine)) for ns in OTHER_LOCK_NS]
         return [tables.other_lock(groups)], "\n".join(map(tables.lines, groups[1:]))
 
     def gain_groups(self):
-        machine = self.args.machines[0]
+        machine = self.machines[0]
         point = self.point(machine, seeds=self.args.seeds)
         nodes = self.machine[machine]["nodes"]
         kinds = {"whole": (BASELINE, 1), "hashed": ("rb_vma@hash%d/one:rwsem" % nodes, 1),
@@ -191,13 +223,13 @@ class Experiment:
                     for think in (0, "recorded", 4 * recorded_gap_ns())]
         settings += [point._replace(workload="pairs-random", population=population)
                      for population in PAIRS_POPULATIONS]
-        return tables.Gains({}, kinds, settings)
+        return tables.Gains({}, kinds, settings, {"exec": rest_of_a_thread() * point.threads},
+                            LARGEST_POPULATION)
 
     def gain_points(self):
         gains = self.gain_groups()
-        points = [point._replace(design=design, population=round(point.population * factor))
-                  for point in gains.points for design, factor in gains.kinds.values()]
-        return [point for point in points if point.population <= LARGEST_POPULATION]
+        points = [gains.point(point, kind) for point in gains.points for kind in gains.kinds]
+        return [point for point in points if point]
 
     def gain_tables(self, kept):
         gains = self.gain_groups()
@@ -219,12 +251,29 @@ class Experiment:
         return made, lines
 
 
+def recorded():
+    """The lines of the recorded schedule, in words: of its sections, and of what was trapped."""
+    lines = [line.split() for line in SCHEDULE.read_text(encoding="utf-8").splitlines() if line]
+    return ([line for line in lines if line[0].isdigit()],
+            [line for line in lines if line[0] == "trapped"])
+
+
 def recorded_gap_ns():
     """The mean gap of the recorded schedule, in ns: what --think-ns scales."""
-    text = (sweep.SOURCE / "harness/workloads/data/execl-schedule.txt").read_text(encoding="utf-8")
-    gaps = [float(line.split()[2]) for line in text.splitlines() if re.match(r"\d", line)]
-    trapped = [float(line.split()[2]) for line in text.splitlines() if line.startswith("trapped")]
-    return round(1000 * (sum(gaps) - sum(trapped)) / len(gaps))
+    sections, trapped = recorded()
+    gaps, off = (sum(float(line[2]) for line in lines) for lines in (sections, trapped))
+    return round(1000 * (gaps - off) / len(sections))
+
+
+def rest_of_a_thread():
+    """How many intervals of the library a process has at rest: a population of exec has no fewer
+    than this for each thread."""
+    most = now = 0
+    for line in recorded()[0]:
+        if line[3].startswith("libc."):
+            now += sum({"I": 1, "R": -1}[step[0]] for step in line[4:])
+            most = max(most, now)
+    return most
 
 
 # ---- files ----
@@ -272,41 +321,67 @@ def older(kept, points, state):
     return sum(1 for p in points if p.key() in kept and not state.there(p))
 
 
+def complain(line):
+    print("cleave: arrangements: %s" % line, file=sys.stderr)
+
+
+def tell(text):
+    """To standard output. Raises: OSError that says so."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left would be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def points_kept(folder, wrong):
+    """{key: object} of all that there are. Of a point that was run and went wrong the file, if it
+    has one, is of another time: that it failed is in its place."""
+    kept = sweep.read_all(folder, complain)
+    for point, reason in wrong:
+        kept[point.key()] = {"results": [], "sweep": {"wanted": point._asdict(), "failed": reason}}
+    return kept
+
+
+def write_tables(args, experiment, kept, made, lines):
+    """Returns: what was written."""
+    texts = {"tables.txt": "\n".join(map(tables.as_text, made[1:])),
+             "tables.md": "\n".join(map(tables.as_markdown, made)), **lines,
+             "results.json": dense(merged(kept, " ".join(["arrangements.py", *experiment.typed])))}
+    for name, text in texts.items():
+        sweep.write_whole(args.folder / name, text)
+    return texts
+
+
 def main(arguments):
     args = parse(arguments)
     text = Path(args.into).read_text(encoding="utf-8") if args.into else None
     if text is not None:
         put_into(text, [], args.into)
-    experiment = Experiment(args)
+    program = sweep.Program(args.cleave)
+    experiment = Experiment(args, arguments)
     points = list(dict.fromkeys(experiment.points()))
-    state = sweep.Sweep(args.cleave, args.folder, args.jobs, args.force, args.any_sources,
-                        sweep.progress())
+    for folder in [args.folder] + ([Path(os.path.realpath(args.into)).parent] if args.into else []):
+        sweep.check_writable(folder)
+    state = sweep.Sweep(program, args.folder, args.jobs, experiment.known(), args.force,
+                        args.any_sources, sweep.progress())
     wrong = [] if args.tables else state.run(points)
     for point, reason in wrong:
-        print("cleave: arrangements: %s, %s, %d CPUs: %s" % (
-            point.machine, point.design, point.threads, reason), file=sys.stderr)
+        complain("%s, %s, %d CPUs: %s" % (point.machine, point.design, point.threads, reason))
 
-    kept = sweep.read_all(args.folder)
+    kept = points_kept(args.folder, wrong)
     made, lines = experiment.tables(kept)
-    stale = 0
-    if args.tables:
-        state.models = {name: m["model_digest"] for name, m in experiment.machine.items()}
-        stale = older(kept, points, state)
-    whole = "\n".join(tables.as_text(table) for table in made[1:])
-    sweep.write_whole(args.folder / "tables.txt", whole)
-    sweep.write_whole(args.folder / "tables.md", "\n".join(map(tables.as_markdown, made)))
-    for name, listed in lines.items():
-        sweep.write_whole(args.folder / name, listed)
-    sweep.write_whole(args.folder / "results.json",
-                      dense(merged(kept, " ".join(["arrangements.py", *arguments]))))
+    written = write_tables(args, experiment, kept, made, lines)
     if text is not None:
         sweep.write_whole(args.into, put_into(text, made, args.into))
-    print(whole, end="")
+    stale = older(kept, points, state) if args.tables else 0
     if stale:
-        print("cleave: arrangements: %d of these points are of other sources, another model or "
-              "budget: without --tables they are run again" % stale, file=sys.stderr)
-    print("\nwritten: %s/%s" % (os.path.relpath(args.folder), ", ".join(
-        ["tables.txt", "tables.md", *lines, "results.json"])))
+        complain("%d of these points are of other sources, another model or budget: without "
+                 "--tables they are run again" % stale)
+    tell(written["tables.txt"] + "\nwritten: %s/%s\n" % (
+        os.path.relpath(args.folder), ", ".join(written)))
     return 1 if wrong else 0
 
 
@@ -315,7 +390,9 @@ def interrupt(*_):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, interrupt)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
+            signal.signal(ending, interrupt)
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

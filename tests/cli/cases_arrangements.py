@@ -2,12 +2,15 @@
 """./compare --arrangements: what is run again and what is not, and what its tables say."""
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 from program import CLEAVE, Folder, SOURCE, case, case_that_simulates, put
+from program import fine as asked
 
 sys.path.append(str(SOURCE / "harness"))
 import arrangement_tables as tables  # noqa: E402
@@ -24,9 +27,11 @@ def command(folder, *args, cleave=CLEAVE):
             *map(str, args)]
 
 
-def arrange(folder, *args, **options):
-    return subprocess.run(command(folder, *args, **options), text=True, capture_output=True,
-                          timeout=120, check=False)
+def arrange(folder, *args, cleave=CLEAVE, **options):
+    for stream in ("stdout", "stderr"):
+        options.setdefault(stream, subprocess.PIPE)
+    return subprocess.run(command(folder, *args, cleave=cleave), text=True, timeout=120,
+                          check=False, **options)
 
 
 def fine(folder, *args):
@@ -58,6 +63,11 @@ def arrangements_go_on():
         files[0].unlink()
         put(files[1], files[1].read_text()[:-100])
         assert fine(folder, *FEW) == (2, 2)
+        for results in ([], [{}], [{"valid": False, "why": "for a test"}], None):
+            put(files[1], json.dumps({**json.loads(files[1].read_text()), "results": results}))
+            shown = arrange(folder, *FEW, "--tables")
+            assert shown.returncode == 0 and shown.stderr.count("\n") == 1, shown
+            assert fine(folder, *FEW) == (1, 3)
         for change in (lambda k: k["sweep"].update(sources="another"),
                        lambda k: k["machine"].update(model_digest="another"),
                        lambda k: k["sweep"]["wanted"].update(walks=0.5)):
@@ -89,6 +99,12 @@ def arrangements_that_cannot_run():
         assert done.returncode == 0, done.stderr
         assert "rb_vma/nosuch:rwsem: cannot run: unknown scheme 'nosuch'\n" in done.stdout
         assert "cannot run" in (folder / "lines-rows.txt").read_text()
+        assert fine(folder, *FEW[:-1], "split-trees,rb_vma/nosuch:rwsem") == (0, 6)
+        refused = next(file for file in points(folder) if "nosuch" in file.name)
+        changed = json.loads(refused.read_text())
+        changed["sweep"]["model_digest"] = "another"
+        put(refused, json.dumps(changed))
+        assert fine(folder, *FEW[:-1], "split-trees,rb_vma/nosuch:rwsem") == (1, 5)
         text = put(folder / "doc.md", "before\n<!-- table: throughput hygon-12n384 walks 0 -->\n"
                    "<!-- end -->\n<!-- table: gains -->\nkept\n<!-- end -->\nafter\n")
         assert arrange(folder, *FEW, "--tables", "--into", text).returncode == 0
@@ -96,6 +112,78 @@ def arrangements_that_cannot_run():
         assert "| split-trees" in first and "kept" in first and first.endswith("after\n"), first
         assert arrange(folder, *FEW, "--tables", "--into", text).returncode == 0
         assert text.read_text() == first
+        link = folder / "link.md"
+        link.symlink_to(put(text, first.replace("| split-trees", "| gone")))
+        assert arrange(folder, *FEW, "--tables", "--into", link).returncode == 0
+        assert link.is_symlink() and text.read_text() == first
+
+
+def program_that(folder, does):
+    """The program, but for what it does in the points of a budget of 7."""
+    file = put(folder / "other", "#!/bin/sh\ncase $* in *--budget\\ 7*) %s;; esac\n"
+               "exec %s \"$@\"\n" % (does, CLEAVE))
+    file.chmod(0o755)
+    return file
+
+
+@case_that_simulates
+def arrangements_that_fail():
+    """What goes wrong is said, not kept, and an older number does not stand for it."""
+    seven = [*FEW, "--budget", "7", "--jobs", "1"]
+    with Folder() as folder:
+        out = folder / "out"
+        assert arrange(out, *seven).returncode == 0
+        before = {file: file.read_text() for file in points(out)}
+        invalid = "%s \"$@\" | sed '%s'; exit 1" % (
+            CLEAVE, 's/"valid": true/"valid": false, "why": "a test"/')
+        for does, words in (("echo cleave: of no use >&2; exit 1", "of no use"),
+                            (invalid, "no number: a test"), ("echo '{}'; exit 0", "status 0")):
+            done = arrange(out, *seven, "--force", cleave=program_that(folder, does))
+            assert done.returncode == 1 and done.stderr.count(words) == 4, done.stderr
+            assert not re.search(r"^split-trees .*\(", done.stdout, re.MULTILINE), done.stdout
+            assert re.search(r"^split-trees  +failed +failed$", done.stdout, re.MULTILINE)
+            assert before == {file: file.read_text() for file in points(out)}
+        # Built again in the middle: what was done before stays, what came of it does not.
+        shutil.rmtree(out)
+        done = arrange(out, *seven, cleave=program_that(folder, "echo >> $0"))
+        assert done.returncode == 1 and "it changed while points were run" in done.stderr, done
+        assert not list(out.rglob("*.json"))
+
+
+@case_that_simulates
+def arrangements_that_cannot_write():
+    """One line that names what could not be written; a folder before anything is run."""
+    with Folder() as folder:
+        assert arrange(folder / "out", *FEW).returncode == 0
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = arrange(folder / "out", *FEW, "--tables", stdout=full)
+        assert (done.returncode, done.stderr) == (
+            1, "cleave: arrangements: standard output: No space left on device\n"), done
+        there, back = os.pipe()
+        os.close(there)
+        done = arrange(folder / "out", *FEW, "--tables", stdout=back)
+        os.close(back)
+        assert (done.returncode, done.stderr) == (
+            1, "cleave: arrangements: standard output: Broken pipe\n"), done
+        done = arrange(put(folder / "file", "") / "out", *FEW)
+        assert done.returncode == 1 and done.stderr == \
+            "cleave: arrangements: %s: Not a directory\n" % (folder / "file/out"), done.stderr
+
+
+@case_that_simulates
+def arrangements_of_a_machine_file():
+    """Its points are in a folder of its name, wherever the file is."""
+    with Folder() as folder:
+        text = (SOURCE / "harness/machine/models/epyc-1n256.json").read_text(encoding="utf-8")
+        file = put(folder / "mine.json", text.replace('"epyc-1n256"', '"mine"', 1))
+        few = ["--machines", file, "--quick", "--walks", "0", "--budget", "1", "--designs",
+               "null_sink@cpu1/each:rwsem"]
+        done = arrange(folder / "out", *few, "--threads", "1")
+        assert done.returncode == 0 and "mine (simulated)" in done.stdout, done
+        assert len(list((folder / "out" / "mine").iterdir())) == 2
+        # All of its CPUs, where nothing else was asked for.
+        done = arrange(folder / "out", *few, "--tables")
+        assert re.search(r"^CPUs +1 +256$", done.stdout, re.MULTILINE), done.stdout
 
 
 @case
@@ -104,15 +192,25 @@ def arrangements_misused():
         half = put(folder / "half.md", "<!-- table: gains -->\n")
         for status, *args in ((2, "nosuch"), (2, "--budget", "0"), (2, "--seeds", "99"),
                               (2, "--walks", "2"), (2, "--threads", "1,x"), (2, "--designs", ","),
+                              (2, "--walks", "1"), (2, "--threads", "2,2"),
+                              (2, "--walks", "0.1,.10"), (2, "--force", "--tables"),
+                              (1, "--threads", "500"), (1, "--threads", "300,1", "--machines",
+                                                        "epyc-1n256"),
+                              (1, "--threads", "384"), (1, "--machines", "host"),
                               (2, "--nosuch"), (1, "--into", folder / "none.md"),
                               (1, "--into", half), (1, "--machines", "nosuch")):
             done = arrange(folder / "out", *args)
             assert done.returncode == status and done.stdout == "", (args, done)
             assert done.stderr.startswith("cleave: arrangements: "), done.stderr
             assert done.stderr.count("\n") == 1, done.stderr
-        done = arrange(folder / "out", cleave=folder / "none")
-        assert done.returncode == 1 and done.stderr.count("\n") == 1, done
+        for program in (folder / "none", "/bin/true", "/bin/false", "/bin/echo"):
+            done = arrange(folder / "out", cleave=program)
+            assert done.returncode == 1 and done.stderr.count("\n") == 1, done
+            assert str(program) in done.stderr, done.stderr
         assert os.listdir(folder) == ["half.md"] and half.read_text() == "<!-- table: gains -->\n"
+        done = subprocess.run([SOURCE / "compare", "--quick", "--arrangements"], text=True,
+                              capture_output=True, check=False)
+        assert done.returncode == 2 and "has to come first" in done.stderr, done
 
 
 def end_in_the_middle(folder, sent):
@@ -137,7 +235,7 @@ def end_in_the_middle(folder, sent):
 @case_that_simulates
 def arrangements_interrupted():
     """Whatever ends it, its runs end with it, and there is no file that is not whole."""
-    for sent in (signal.SIGINT, signal.SIGTERM):
+    for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         with Folder() as folder:
             end_in_the_middle(folder, sent)
 
@@ -159,6 +257,38 @@ def arrangements_sources():
     changed.text["cna"] += " "
     assert changed.digest(base) == sources.digest(base)
     assert sources.digest(base._replace(other_lock_ns=1)) != sources.digest(base)
+    # Every lock, scheme and structure of every named design, the longest name at each place.
+    names = {of["name"] for kind in ("structures", "schemes", "locks")
+             for of in json.loads(asked("list", kind, "--json"))}
+    for design in [of["design"] for of in json.loads(asked("list", "designs", "--json"))] + [
+            "rb_vma@cpu8/outer:bravo.rwsem.numa+ck_rwlock", "rb_vma@cpu8/each.handover:tflock"]:
+        at = base._replace(design=design)
+        found = [max((name for name in names if re.match(re.escape(name) + r"(\.|$)", part)),
+                     key=len) for part in re.split("[/:+]", re.sub("@[^/]*", "", design))]
+        for text in found:
+            changed = sweep.Sources()
+            changed.text[text.replace(".", "_")] += " "
+            assert changed.digest(at) != sources.digest(at), (design, text)
+    assert "rwsem_numa" in sources.words("rb_vma/one:rwsem.numa")
+
+
+@case
+def arrangements_common_sources():
+    """What every point depends on: defaults, and what makes numbers of what was counted."""
+    with Folder() as folder:
+        for name in ("include", "lib", "structures", "harness"):
+            shutil.copytree(SOURCE / name, folder / name)
+        base = sweep.Point("m", "rb_vma/one:rwsem", 1)
+        before = sweep.Sources(folder).digest(base)
+        for name in ("runner.c", "stats.c", "report_simulated.c", "report_json.c", "course.c",
+                     "cmd_run.c", "run_options.c", "machine/simulated.c", "workloads/exec.c"):
+            file = folder / "harness" / name
+            text = file.read_text(encoding="utf-8")
+            put(file, text + "\n")
+            assert sweep.Sources(folder).digest(base) != before, name
+            put(file, text)
+        put(folder / "harness/cmd_plot.c", "")
+        assert sweep.Sources(folder).digest(base) == before
 
 
 # ---- tables, of made-up points ----
@@ -206,7 +336,9 @@ def arrangement_tables():
     assert row(made, "baseline")["% of own bound"] == "-"
     assert row(made, "baseline")["% of best bound"] == "20.0"
     assert row(made, "null_sink")["% of best bound"] == "100"
-    assert any("of rb_vma: rb_vma@node/each:rwsem, ~50.0 %" in note for note in made.notes)
+    # That of split is nearer, and does not keep all.
+    assert any("of rb_vma that keep C1-C8: rb_vma/one:rwsem, 20.0 %" in note
+               for note in made.notes), made.notes
     assert "[one subset here]" not in rows.title(*names[1])
     walks = {"walks": 0.001, "label": "short"}
     assert tables.mark(walks) == "!~"
@@ -245,6 +377,53 @@ def arrangement_gains():
 
 
 @case
+def arrangement_gains_that_are_not_run():
+    """Every cell without a number says why; *fewer* is as few as there can be."""
+    point = sweep.Point("made-up", "rb_vma/one:rwsem", 4)
+    kinds = {kind: (point.design, factor) for kind, factor in (
+        ("whole", 1), ("hashed", 1), ("split", 1), ("bound", 1), ("small", 1 / 12), ("large", 12))}
+    at = [point._replace(population=population) for population in (1000, 2000, 20000)]
+    gains = tables.Gains({}, kinds, at, {"exec": 1000}, 100000)
+    assert [gains.population(p, "small") for p in at] == [1000, 1000, 1667]
+    assert [bool(gains.point(p, "small")) for p in at] == [False, True, True]
+    assert [bool(gains.point(p, "large")) for p in at] == [True, True, False]
+    of = {p.key(): kept(p, [1e6]) for p in (*at, gains.point(at[1], "small"))}
+    of[at[2].key()] = {"results": [], "sweep": {"wanted": at[2]._asdict(), "failed": "why not"}}
+    gains.kept = of
+    made = gains.factors()
+    fewer, more = made.head[6], made.head[7]
+    assert row(made, "exec, 1,000")[fewer] == "no fewer", made
+    assert row(made, "exec, 2,000")[fewer] == "1.00 (1,000)", made
+    assert row(made, "exec, 20,000")["split / whole"] == "failed", made
+    assert any(note.endswith("failed: why not") for note in made.notes), made.notes
+    assert row(made, "exec, 2,000")[more] == "-" and row(made, "exec, 20,000")[fewer] == "failed"
+    assert row(made, "exec, 20,000")[more] == "not run", made
+    assert any("no fewer: 1,000 are the fewest that exec can have" in note for note in made.notes)
+
+
+@case
+def arrangement_figures():
+    """Three digits, also where rounding makes one more of them."""
+    for value, text in ((0.9994, "0.999"), (0.9996, "1.00"), (1, "1.00"), (9.996, "10.0"),
+                        (99.96, "100"), (1234.5, "1234"), (0.00012, "0.0001"), (0, "0"),
+                        (-0.9996, "-1.00"), (None, "-")):
+        assert tables.figure(value) == text, (value, tables.figure(value))
+    assert sweep.decimal(0.001) == "0.001" and sweep.decimal(0.00001) == "0.00001"
+    assert sweep.decimal(0.0) == "0"
+
+
+@case
 def recorded_gap():
     """What `--think-ns` is scaled from: 33 gaps of the schedule, without what was trapped."""
     assert 10000 < arrangements.recorded_gap_ns() < 20000
+
+
+@case_that_simulates
+def recorded_rest():
+    """The fewest intervals of exec, by the program itself."""
+    least = 2 * arrangements.rest_of_a_thread()
+    for population, status in ((least, 0), (least - 1, 2)):
+        done = subprocess.run([CLEAVE, "run", "null_sink/one:rwsem", "--machine", "hygon-12n384",
+                               "--threads", "2", "--population", str(population), "--budget", "1",
+                               "--repetitions", "1", "--quiet"], capture_output=True, check=False)
+        assert done.returncode == status, (population, done)
