@@ -114,7 +114,7 @@ const CONDITIONS = [
 	["think_ns", (v) => v === undefined ? "" : v === "recorded" ? "recorded think time"
 		: v === 0 ? "no think time" : `think time ${v} ns`],
 	["placement", (v) => `${v}`],
-	["walks", (v) => v ? `${v} walks` : "no walks"],
+	["walks", (v) => v ? `${Number((100 * v).toPrecision(3))} % walks` : "no walks"],
 	["population", (v) => `${v} intervals`],
 	["storm", (v) => isObject(v) ? `storm from ${v.from_ms} to ${v.to_ms} ms, else ${v.quiet}`
 		: "no storm"],
