@@ -31,15 +31,16 @@
  * to a walk (C3), which keeps lock 0 until it is over. Holds take all, ascending. Keeps all
  * guarantees that the structure keeps.
  *
- * When, by promote.256.32.25, the default: about one in 9 of a thread's commits is looked at, the
+ * When, by promote.256.128.25, the default: about one in 9 of a thread's commits is looked at, the
  * others pay for counting down. While whole it tries lock 0 first, and 32 such are a window; if a
  * quarter of the tries failed, it is time to split. (Also if walks were in the way: split, a commit
  * waits for that part of a walk which is in its subset.) While split, one in 32 of them counts, on
- * a line of the map's, and if commits come so slowly that their holds, one after the other, would
- * fill 1/32 of the time, in two windows running, it is time to fall back. Walks that may wait look
- * at the clock too, in case no commit comes. Holds of one lock are longer, it cannot know by how
- * much: if it splits again before 8 times as long as the quiet windows took, it asks for twice as
- * many. Of one subset there is nothing to split. promote.2.0.0 always changes, for tests.
+ * a line of the map's, and if commits come so slowly that holds as long as the shortest, one after
+ * the other, would fill 1/128 of the time, in two windows running, it is time to fall back. Walks
+ * that may wait look at the clock too, in case no commit comes. Holds of one lock are longer, on
+ * 384 CPUs some twenty times: by how much, it cannot know. If it splits again before 8 times as
+ * long as the quiet windows took, it asks for twice as many. Of one subset there is nothing to
+ * split. promote.2.0.0 always changes, for tests.
  *
  * Memory: objects and locks 1..N come from the prepare of the first thread that sees WANTED, on
  * their subsets' nodes, under no lock. If there is none, it stays whole, says so once, and tries
@@ -66,7 +67,7 @@
 #include "subset_locks.h"
 #include "windows.h"
 
-enum { WINDOW = 256, FRACTION = 32, SHARE = 25, LOOKS_MOST = 32 };
+enum { WINDOW = 256, FRACTION = 128, SHARE = 25, LOOKS_MOST = 32 };
 
 enum mode { WHOLE, WANTED, MAKING, READY, SPLIT };
 

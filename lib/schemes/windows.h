@@ -18,7 +18,7 @@
 #include "shim/shim.h"
 
 enum {
-	CLV_QUIET_LOOKS = 8,
+	CLV_QUIET_LOOKS = 4,
 	CLV_QUIET_LEAST = 2, /* windows running, and at most: */
 	CLV_QUIET_MOST = 4096,
 	CLV_QUIET_SOON = 8, /* times as long as the quiet windows took */
