@@ -87,7 +87,7 @@ static bool node_runs(const struct clv_osq_node *place)
 /* Returns: the node, at whose front the caller is and whose turn it is; NULL: left. */
 static struct near *enter(struct rwsem_numa *lock, struct cleave_thread *self)
 {
-	struct near *near = &lock->near[self->node];
+	struct near *near = &lock->near[self->env->topology->cpu[self->cpu].node];
 
 	if (!clv_osq_enter(&near->queue, self, CLV_OSQ_MAY_LEAVE))
 		return NULL;

@@ -219,13 +219,18 @@ def end_in_the_middle(folder, sent):
                "printf '{\"format\": '; exec sleep 1000;; esac\nexec %s \"$@\"\n" % (
                    folder, CLEAVE))
     slow.chmod(0o755)
+    # The tests may have been started with nohup, which is respected.
     child = subprocess.Popen(command(folder / "out", *FEW, "--budget", "7", "--jobs", "2",
-                                     cleave=slow), stderr=subprocess.PIPE, text=True)
+                                     cleave=slow), stderr=subprocess.PIPE, text=True,
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     while not (folder / "started").exists() or len((folder / "started").read_text().split()) < 2:
         assert child.poll() is None, child.stderr.read()
         time.sleep(0.01)
     child.send_signal(sent)
-    _, err = child.communicate(timeout=60)
+    try:
+        _, err = child.communicate(timeout=60)
+    finally:
+        child.terminate()
     assert child.returncode == 130 and "interrupted" in err, err
     assert not list((folder / "out").rglob("*")), list((folder / "out").rglob("*"))
     for pid in (folder / "started").read_text().split():
