@@ -112,18 +112,8 @@ static int walk_stopped(struct cleave_map *map, struct cleave_thread *thread, ui
 static int walk_handover(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
 			 uint64_t last, unsigned flags, cleave_visit_fn *visit, void *arg)
 {
-	const struct clv_map_lock *lock = &state_of(map)->lock;
-	for (unsigned i = 0; i < map->partition.subsets; i++) {
-		struct clv_hold hold;
-		int code = clv_map_acquire(lock, i, CLEAVE_SHARED, flags, thread, &hold);
-		if (code)
-			return code;
-		code = clv_map_walk_locked(map, thread, i, start, last, visit, arg);
-		clv_map_release(lock, i, CLEAVE_SHARED, &hold);
-		if (code)
-			return code;
-	}
-	return 0;
+	return clv_subset_locks_walk(&state_of(map)->lock, 0, 0, map, thread, start, last, flags,
+				     visit, arg);
 }
 
 static int walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t start, uint64_t last,

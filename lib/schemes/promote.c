@@ -476,20 +476,10 @@ static void commit(struct cleave_map *map, struct cleave_thread *thread, struct 
 static int walk_parts(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
 		      uint64_t last, unsigned flags, cleave_visit_fn *visit, void *arg)
 {
-	const struct clv_map_lock *lock = &state_of(map)->parts->lock;
-	unsigned i = clv_partition_first(&map->partition, thread->cpu);
+	unsigned begin = clv_partition_first(&map->partition, thread->cpu);
 
-	for (unsigned left = lock->count; left--; i = i + 1 < lock->count ? i + 1 : 0) {
-		struct clv_hold hold;
-		int code = clv_map_acquire(lock, i, CLEAVE_SHARED, flags, thread, &hold);
-		if (code)
-			return code;
-		code = clv_map_walk_locked(map, thread, 1 + i, start, last, visit, arg);
-		clv_map_release(lock, i, CLEAVE_SHARED, &hold);
-		if (code)
-			return code;
-	}
-	return 0;
+	return clv_subset_locks_walk(&state_of(map)->parts->lock, 1, begin, map, thread, start, last,
+				     flags, visit, arg);
 }
 
 static int walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t start, uint64_t last,

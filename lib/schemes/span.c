@@ -98,37 +98,19 @@ static void commit(struct cleave_map *map, struct cleave_thread *thread, struct 
 
 /* ---- walks ---- */
 
-static int walk_subsets(struct cleave_map *map, struct cleave_thread *thread, uint64_t start,
-			uint64_t last, unsigned flags, cleave_visit_fn *visit, void *arg)
-{
-	const struct clv_map_lock *lock = &state_of(map)->subset;
-	unsigned subsets = map->partition.subsets;
-	unsigned i = clv_partition_first(&map->partition, thread->cpu);
-
-	for (unsigned left = subsets; left--; i = i + 1 < subsets ? i + 1 : 0) {
-		struct clv_hold hold;
-		int code = clv_map_acquire(lock, i, CLEAVE_SHARED, flags, thread, &hold);
-		if (code)
-			return code;
-		code = clv_map_walk_locked(map, thread, i, start, last, visit, arg);
-		clv_map_release(lock, i, CLEAVE_SHARED, &hold);
-		if (code)
-			return code;
-	}
-	return 0;
-}
-
 static int walk(struct cleave_map *map, struct cleave_thread *thread, uint64_t start, uint64_t last,
 		unsigned flags, cleave_visit_fn *visit, void *arg)
 {
 	if (map->structure->flags & CLEAVE_WALKS_UNLOCKED)
 		return clv_map_walk_locked(map, thread, CLEAVE_ALL_SUBSETS, start, last, visit, arg);
 	const struct clv_map_lock *spanning = &state_of(map)->spanning;
+	unsigned begin = clv_partition_first(&map->partition, thread->cpu);
 	struct clv_hold hold;
 	int code = clv_map_acquire(spanning, 0, CLEAVE_SHARED, flags, thread, &hold);
 	if (code)
 		return code;
-	code = walk_subsets(map, thread, start, last, flags, visit, arg);
+	code = clv_subset_locks_walk(&state_of(map)->subset, 0, begin, map, thread, start, last, flags,
+				     visit, arg);
 	clv_map_release(spanning, 0, CLEAVE_SHARED, &hold);
 	return code;
 }

@@ -104,4 +104,28 @@ static inline void clv_subset_locks_commit(const struct clv_map_lock *lock, stru
 	clv_subset_locks_commit_by(lock, map, thread, batch, clv_map_apply_locked);
 }
 
+/*
+ * Walk the subsets that the locks are of, each under its own alone: from lock `begin` on, round to the
+ * one before it. Lock 0 is subset `first`'s. Returns: as cleave_walk.
+ */
+static inline int clv_subset_locks_walk(const struct clv_map_lock *lock, unsigned first,
+					unsigned begin, struct cleave_map *map,
+					struct cleave_thread *thread, uint64_t start, uint64_t last,
+					unsigned flags, cleave_visit_fn *visit, void *arg)
+{
+	unsigned i = begin;
+
+	for (unsigned left = lock->count; left--; i = i + 1 < lock->count ? i + 1 : 0) {
+		struct clv_hold hold;
+		int code = clv_map_acquire(lock, i, CLEAVE_SHARED, flags, thread, &hold);
+		if (code)
+			return code;
+		code = clv_map_walk_locked(map, thread, first + i, start, last, visit, arg);
+		clv_map_release(lock, i, CLEAVE_SHARED, &hold);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
 #endif
